@@ -1,0 +1,1 @@
+"""The idea of the papers: who teaches whom, when and how much."""

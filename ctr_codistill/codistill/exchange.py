@@ -1,0 +1,42 @@
+"""The exchange: where groups leave snapshots, and never wait for one another."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ctr_codistill import stamped
+from ctr_codistill.snapshots import Writer
+
+
+def folder(workdir: str | os.PathLike, group: int) -> pathlib.Path:
+  """Returns the directory of the snapshots of `group`, one a step."""
+  return pathlib.Path(workdir) / "exchange" / f"group-{group}"
+
+
+def publish(
+  writer: Writer,
+  root: pathlib.Path,
+  step: int,
+  facts: Mapping[str, Any],
+  *,
+  keep: int,
+) -> None:
+  """Leaves snapshot `step` in `root` and deletes all but the `keep` newest.
+
+  A snapshot that is there already (its group was started again from an earlier
+  step) stays as it is.
+  """
+  if not stamped.is_stamped(root / str(step)):
+    writer.write(root, step, facts)
+  stamped.keep_newest(root, keep)
+
+
+def latest(root: pathlib.Path) -> int | None:
+  """Returns the newest complete snapshot's step, None before the first.
+
+  It returns what is there, at once: a group that is slow or gone only makes its
+  peers' teachers stale.
+  """
+  steps = stamped.numbers(root)
+  return steps[-1] if steps else None

@@ -1,0 +1,13 @@
+"""The one error a user can mend: it names the thing, the rule and the value.
+
+Scripts print it as one line without a stack trace; anything else that is raised
+is a fault of ours and keeps its trace.
+"""
+
+
+class InputError(ValueError):
+  """A file, flag or directory given by the user breaks a rule.
+
+  The message names the thing, the rule it breaks and the value it has, and says
+  what to do where that is not plain.
+  """

@@ -1,0 +1,1 @@
+"""What a model is worth, and how far two of them differ."""

@@ -1,0 +1,102 @@
+"""Networks: from a config and a feature spec to a `tf_keras` model.
+
+A network takes {"numeric": int32 [batch, numerics], "categorical": int32
+[batch, categoricals]} as records hold them (raw integers, ids per feature) and
+returns logits `[batch]`. All feature arithmetic lies inside, so that a snapshot
+needs nothing beside its graph.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from ctr_codistill import config
+from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.models import blocks
+
+
+def build(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
+  """Returns the network that `model.name` names, its weights drawn from `seed`.
+
+  The same arguments give the same weights, bit by bit.
+  """
+  return {"dnn": dnn}[model.name](model, schema, seed=seed)
+
+
+def dnn(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
+  """Embeddings and numerics through ReLU layers (Anil et al. 2018, sec. 3.2).
+
+  Their Criteo network has hidden layers of 2560, 1024 and 256 units.
+  """
+  seeds = _seeds(seed)
+  features = inputs(schema)
+  hidden = tf_keras.layers.Concatenate(name="features")(
+    vectors(features, model, schema, seeds)
+  )
+  for i, width in enumerate(model.hidden):
+    hidden = _dense(width, "relu", f"hidden_{i}", seeds)(hidden)
+    if model.dropout:
+      hidden = tf_keras.layers.Dropout(model.dropout, seed=next(seeds))(hidden)
+  logits = _dense(1, None, "logit", seeds)(hidden)
+  logits = tf_keras.layers.Reshape([], dtype="float32", name="logits")(logits)
+  return tf_keras.Model(features, logits, name="dnn")
+
+
+def inputs(schema: Schema) -> dict[str, tf_keras.Input]:
+  """Returns the two inputs of every network, int32 `[batch, features]`."""
+  widths = {
+    "numeric": len(schema.numeric),
+    "categorical": len(schema.categorical),
+  }
+  return {
+    name: tf_keras.Input([width], name=name, dtype=tf.int32)
+    for name, width in widths.items()
+  }
+
+
+def vectors(
+  features: dict[str, tf.Tensor],
+  model: config.Model,
+  schema: Schema,
+  seeds: Iterator[int],
+) -> list[tf.Tensor]:
+  """Returns what a network reads of an example, as tensors `[batch, width]`.
+
+  The embeddings of all fields side by side, then the logarithms if wanted.
+  """
+  ids, sizes = features["categorical"], [c.rows for c in schema.categorical]
+  if model.numeric in ("bins", "both"):
+    bins = blocks.NumericBins(schema.numeric, name="bins")(features["numeric"])
+    ids = tf_keras.layers.Concatenate(dtype=tf.int32, name="ids")([ids, bins])
+    sizes += [n.bins for n in schema.numeric]
+  embedded = blocks.Embedding(
+    sizes,
+    model.embedding_dim,
+    initializer=tf_keras.initializers.RandomUniform(
+      -0.05, 0.05, seed=next(seeds)
+    ),
+    name="embedding",
+  )(ids)
+  found = [tf_keras.layers.Flatten(name="embedded")(embedded)]
+  if model.numeric in ("log", "both"):
+    found.append(
+      blocks.NumericLog(schema.numeric, name="log")(features["numeric"])
+    )
+  return found
+
+
+def _seeds(seed: int) -> Iterator[int]:
+  random = np.random.RandomState(seed)
+  while True:
+    yield int(random.randint(2**31 - 1))
+
+
+def _dense(
+  width: int, activation: str | None, name: str, seeds: Iterator[int]
+) -> tf_keras.layers.Dense:
+  initializer = tf_keras.initializers.GlorotUniform(seed=next(seeds))
+  return tf_keras.layers.Dense(
+    width, activation, kernel_initializer=initializer, name=name
+  )

@@ -1,0 +1,108 @@
+"""A model as others call it: three signatures over one set of weights.
+
+    serving_default  serialized tf.Example [batch]
+    predict          each raw feature by its name, [batch]; integers and strings
+    predict_ids      prepared {"numeric", "categorical"}, [batch, features]
+
+All give {"probability", "logit"}, float32 `[batch]`. Only plain variables, no
+optimizer, no Python: the module can be written while training goes on elsewhere.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.lookup import Lookup
+
+
+class Servable(tf.Module):
+  """A copy of a model's weights with the signatures that serve them."""
+
+  def __init__(
+    self, model: tf_keras.Model, schema: schemas.Schema, lookup: Lookup
+  ):
+    """Wraps `model`, which must have been built outside any strategy."""
+    super().__init__(name="servable")
+    self._schema = schema
+    self.lookup = lookup
+    self.weights = list(model.weights)
+    # A wrapped function keeps Keras' own objects out of the SavedModel, whose
+    # saving would trace every layer again.
+    self._logit = _untracked(model)
+
+  def assign(self, weights: Sequence[tf.Variable]) -> None:
+    """Copies `weights`, the trained model's, in the order of its `weights`."""
+    for own, new in zip(self.weights, weights, strict=True):
+      own.assign(new.read_value())
+
+  def signatures(self) -> dict[str, Callable]:
+    """Returns the concrete functions by their names."""
+    return {
+      "serving_default": self._examples(),
+      "predict": self._raw(),
+      "predict_ids": self._ids(),
+    }
+
+  def _outputs(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    logit = self._logit(features)
+    return {"probability": tf.sigmoid(logit), "logit": logit}
+
+  def _from_raw(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    rows = self.lookup(raw, raw)
+    numerics = len(self._schema.numeric)
+    return self._outputs(
+      {"numeric": rows[:, :numerics], "categorical": rows[:, numerics:]}
+    )
+
+  def _ids(self) -> Callable:
+    specs = {
+      "numeric": tf.TensorSpec([None, len(self._schema.numeric)], tf.int32),
+      "categorical": tf.TensorSpec(
+        [None, len(self._schema.categorical)], tf.int32
+      ),
+    }
+    return _concrete(lambda **features: self._outputs(features), specs)
+
+  def _raw(self) -> Callable:
+    specs = {
+      **{n.name: tf.TensorSpec([None], tf.int64) for n in self._schema.numeric},
+      **{
+        c.name: tf.TensorSpec([None], tf.string)
+        for c in self._schema.categorical
+      },
+    }
+    return _concrete(lambda **raw: self._from_raw(raw), specs)
+
+  def _examples(self) -> Callable:
+    parsing = {
+      **{
+        n.name: tf.io.FixedLenFeature([], tf.int64, schemas.MISSING_INT64)
+        for n in self._schema.numeric
+      },
+      **{
+        c.name: tf.io.FixedLenFeature([], tf.string, "")
+        for c in self._schema.categorical
+      },
+    }
+    return _concrete(
+      lambda examples: self._from_raw(tf.io.parse_example(examples, parsing)),
+      {"examples": tf.TensorSpec([None], tf.string)},
+    )
+
+
+def _untracked(model: tf_keras.Model) -> Callable:
+  return lambda features: model(features, training=False)
+
+
+def _concrete(
+  function: Callable, specs: Mapping[str, tf.TensorSpec]
+) -> Callable:
+  named = {
+    name: tf.TensorSpec(spec.shape, spec.dtype, name)
+    for name, spec in specs.items()
+  }
+  return tf.function(function, autograph=False).get_concrete_function(**named)

@@ -1,0 +1,99 @@
+"""What happens between steps: each returns a function of the step.
+
+All workers of a group call all of them in the same order; whatever only the chief
+does is decided in here.
+"""
+
+import logging
+from collections.abc import Callable
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ctr_codistill.codistill.teacher import Teacher
+from ctr_codistill.criteo import records
+from ctr_codistill.criteo.records import Shards
+from ctr_codistill.evaluation.metrics import Quality
+from ctr_codistill.serving import Servable
+from ctr_codistill.training.journal import Journal
+from ctr_codistill.training.strategy import Agreement
+
+_LOG = logging.getLogger(__name__)
+_VALIDATION_ROWS = 8192
+
+
+def publish(
+  servable: Servable,
+  weights: Sequence[tf.Variable],
+  leave: Callable[[int], None],
+) -> Callable[[int], None]:
+  """Returns the chief's publication: copy the weights, then `leave(step)`."""
+
+  def action(step: int) -> None:
+    servable.assign(weights)
+    leave(step)
+
+  return action
+
+
+def refresh_teacher(
+  teacher: Teacher, agreement: Agreement
+) -> Callable[[int], None]:
+  """Returns the look for newer snapshots of the peers.
+
+  The chief chooses; a peer whose snapshot not every worker could take is without
+  a say until the next look.
+  """
+
+  def action(step: int) -> None:
+    del step
+    chosen = agreement.chosen(len(teacher.peers), teacher.newer)
+    if all(s < 0 for s in chosen):
+      return
+    errors = teacher.take(chosen)
+    failures = agreement.sum(np.array([1.0 if e else 0.0 for e in errors]))
+    for peer, error, failed in zip(teacher.peers, errors, failures):
+      if failed:
+        _LOG.warning("group %d has no say now: %s", peer, error)
+        teacher.drop(peer)
+
+  return action
+
+
+def evaluate(
+  probability: Callable[[np.ndarray], np.ndarray],
+  shards: Shards,
+  agreement: Agreement,
+  journal: Journal,
+  *,
+  worker: int,
+  workers: int,
+) -> Callable[[int], None]:
+  """Returns the validation: each worker predicts a share, the sums are added.
+
+  Args:
+    probability: predictions `[batch]` for rows `[batch, columns]`.
+    shards: the validation rows.
+    agreement: of the group.
+    journal: takes the figures.
+    worker: index of this worker, in [0, workers).
+    workers: of the group.
+  """
+  bounds = np.linspace(0, shards.rows, workers + 1).astype(int)
+
+  def action(step: int) -> None:
+    own = Quality.empty()
+    low, high = int(bounds[worker]), int(bounds[worker + 1])
+    for start in range(low, high, _VALIDATION_ROWS):
+      stop = min(start + _VALIDATION_ROWS, high)
+      rows = np.concatenate(list(records.read_rows(shards, start, stop)))
+      own = own.merge(Quality.of(probability(rows), rows[:, 0]))
+    quality = Quality.from_vector(agreement.sum(own.to_vector()))
+    figures = quality.to_dict()
+    journal.scalars(
+      step, {f"validation/{name}": value for name, value in figures.items()}
+    )
+    journal.note(validation=figures)
+
+  return action

@@ -1,0 +1,130 @@
+"""What a group tells of its training: event files, a progress file, a result.
+
+Losses are kept per step and summed over workers once for many steps, because a
+collective costs latency.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from ctr_codistill import stamped
+from ctr_codistill.training.strategy import Agreement
+from ctr_codistill.training.workdir import PROGRESS
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One step: the loss sums of this worker and how old its teacher was.
+
+  `terms` are the sums of label and teacher term over this worker's rows; the
+  staleness is in steps and in seconds, both nan without a teacher.
+  """
+
+  step: int
+  terms: tf.Tensor
+  weight: float
+  staleness_steps: float
+  staleness_seconds: float
+
+
+class Journal:
+  """Gathers entries on every worker; the chief writes."""
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    agreement: Agreement,
+    *,
+    batch_size: int,
+    stop: int,
+    clock: Callable[[], float],
+    is_chief: bool,
+  ):
+    """Writes below `folder`; `stop` is the last step, `clock` gives seconds."""
+    self._folder, self._agreement, self._clock = folder, agreement, clock
+    self._batch_size, self._stop = batch_size, stop
+    self._entries: list[Entry] = []
+    self._since = clock()
+    self._rate = float("nan")
+    self._progress: dict = {"state": "starting", "step": 0, "steps": stop}
+    self._writer = (
+      tf.summary.create_file_writer(str(folder / "events"))
+      if is_chief
+      else None
+    )
+    self._write_progress()
+
+  def add(self, entry: Entry) -> None:
+    """Keeps the entry of a step until the next `write`."""
+    self._entries.append(entry)
+
+  def write(self, step: int) -> None:
+    """Writes what was kept; every worker calls it, at the same step."""
+    if not self._entries:
+      return
+    entries, self._entries = self._entries, []
+    sums = np.stack([entry.terms.numpy() for entry in entries])
+    means = self._agreement.sum(sums.ravel()).reshape(-1, 2) / self._batch_size
+    now = self._clock()
+    rate = len(entries) * self._batch_size / max(now - self._since, 1e-9)
+    self._since = now
+    # A running mean: one slow moment (a publication) is no forecast.
+    self._rate = rate if np.isnan(self._rate) else 0.8 * self._rate + 0.2 * rate
+    for entry, (label, teacher) in zip(entries, means, strict=True):
+      self.scalars(entry.step, _scalars(entry, label, teacher))
+    self.scalars(step, {"examples_per_second": rate})
+    if self._writer is not None:
+      self._writer.flush()
+    self._report(step, entries[-1], means[-len(means) // 2 :])
+
+  def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    """Writes scalars to the event file; the chief alone does."""
+    if self._writer is None:
+      return
+    with self._writer.as_default(step=step):
+      for name, value in values.items():
+        if not np.isnan(value):
+          tf.summary.scalar(name, value)
+
+  def note(self, **values: object) -> None:
+    """Adds values to the progress file; the chief alone does."""
+    self._progress.update(values)
+    self._write_progress()
+
+  def close(self) -> None:
+    """Flushes the event file."""
+    if self._writer is not None:
+      self._writer.close()
+
+  def _report(self, step: int, last: Entry, means: np.ndarray) -> None:
+    left = (self._stop - step) * self._batch_size / self._rate
+    stale = last.staleness_steps
+    self.note(
+      state="training",
+      step=step,
+      loss=float(means[:, 0].mean()),
+      examples_per_second=self._rate,
+      staleness_steps=None if np.isnan(stale) else stale,
+      seconds_left=left,
+    )
+
+  def _write_progress(self) -> None:
+    if self._writer is not None:
+      stamped.write_json(self._folder / PROGRESS, self._progress)
+
+
+def _scalars(entry: Entry, label: float, teacher: float) -> dict[str, float]:
+  counts = entry.weight > 0
+  return {
+    "loss": label + entry.weight * teacher,
+    "loss/label": label,
+    "loss/teacher": teacher if counts else float("nan"),
+    "teacher/weight": entry.weight,
+    "teacher/staleness_steps": entry.staleness_steps,
+    "teacher/staleness_seconds": entry.staleness_seconds,
+  }

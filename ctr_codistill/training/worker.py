@@ -1,0 +1,226 @@
+"""One worker of one group, from its configuration to its last step."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from ctr_codistill import config
+from ctr_codistill import snapshots
+from ctr_codistill.codistill import exchange
+from ctr_codistill.codistill import group as groups
+from ctr_codistill.codistill import schedule
+from ctr_codistill.codistill.teacher import Teacher
+from ctr_codistill.criteo import dataset
+from ctr_codistill.criteo import records
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.dataset import Share
+from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.criteo.records import Shards
+from ctr_codistill.models import networks
+from ctr_codistill.models import optimizers
+from ctr_codistill.serving import Servable
+from ctr_codistill.training import actions
+from ctr_codistill.training import loop
+from ctr_codistill.training import strategy as strategies
+from ctr_codistill.training import workdir
+from ctr_codistill.training.checkpoints import Checkpoints
+from ctr_codistill.training.journal import Entry
+from ctr_codistill.training.journal import Journal
+from ctr_codistill.training.loop import Action
+from ctr_codistill.training.trainer import Trainer
+from ctr_codistill.training.workdir import Place
+
+_LOG = logging.getLogger(__name__)
+_AHEAD = 8  # batches made before they are needed
+_KEPT_CHECKPOINTS = 2
+
+
+class Worker:
+  """The parts of one worker, put together; `run` trains."""
+
+  def __init__(
+    self,
+    experiment: config.Experiment,
+    place: Place,
+    *,
+    clock: Callable[[], float],
+  ):
+    """Joins the group and takes up its newest checkpoint.
+
+    Args:
+      experiment: the whole run.
+      place: where this worker stands in it.
+      clock: gives seconds since 1970; for logs alone.
+
+    Raises:
+      InputError: a mistake in data, work directory or cluster.
+    """
+    self._experiment, self._place, self._clock = experiment, place, clock
+    self._schema, self._shards = workdir.claim(place, experiment)
+    self._validation = records.open_shards(
+      place.data / "validation", self._schema
+    )
+    self._share = _share(experiment, place)
+    self._stop = total_steps(experiment, self._shards, self._share)
+    training = experiment.training
+    self._strategy = strategies.start(
+      place.cluster,
+      timeout=training.collective_timeout,
+      threads=training.threads,
+    )
+    self._agreement = strategies.Agreement(self._strategy)
+    self._trainer = Trainer(
+      self._strategy,
+      self._model,
+      lambda: optimizers.build(experiment.optimizer, steps=self._stop),
+      numerics=len(self._schema.numeric),
+      batch_size=training.batch_size,
+    )
+    self._teacher = Teacher(
+      {
+        peer: exchange.folder(place.workdir, peer)
+        for peer in groups.all_to_all(experiment.groups)[place.group]
+      }
+    )
+    self._journal = Journal(
+      place.folder,
+      self._agreement,
+      batch_size=training.batch_size,
+      stop=self._stop,
+      clock=clock,
+      is_chief=place.cluster.is_chief,
+    )
+    self._checkpoints = Checkpoints(
+      place.folder / "checkpoints",
+      keep=_KEPT_CHECKPOINTS,
+      model=self._trainer.model,
+      optimizer=self._trainer.optimizer,
+    )
+
+  def run(self) -> None:
+    """Trains from the newest checkpoint to the last step."""
+    start = self._agreement.chosen(1, lambda: [self._checkpoints.latest()])[0]
+    if start:
+      self._checkpoints.restore(start)
+    _LOG.info("training from step %d to %d", start, self._stop)
+    rows = dataset.batches(
+      self._shards,
+      self._share,
+      batch_rows=self._experiment.training.batch_size // self._share.workers,
+      start_step=start,
+    )
+    loop.run(
+      self._step,
+      dataset.prefetch(rows, depth=_AHEAD),
+      self._between(),
+      start=start,
+      stop=self._stop,
+    )
+    self._journal.note(state="done", step=self._stop, seconds_left=0)
+    self._journal.close()
+    # One that left early would look like a fault to the others.
+    self._agreement.wait()
+
+  def _model(self) -> tf_keras.Model:
+    seed = _seed(self._experiment.training.seed, self._place.group)
+    return networks.build(self._experiment.model, self._schema, seed=seed)
+
+  def _step(self, step: int, rows: np.ndarray) -> None:
+    rows = tf.constant(rows)
+    taught_by = self._teacher.snapshots.values()
+    weight = schedule.weight(
+      self._experiment.codistill, step=step, peers=len(taught_by)
+    )
+    opinion = self._trainer.no_opinion
+    if weight:
+      opinion = self._teacher(self._trainer.features(rows))
+    terms = self._trainer.step(rows, opinion, weight)
+    age = [step - snapshot.step for snapshot in taught_by]
+    then = [snapshot.facts["published"] for snapshot in taught_by]
+    self._journal.add(
+      Entry(
+        step=step + 1,
+        terms=terms,
+        weight=weight,
+        staleness_steps=max(age, default=float("nan")),
+        staleness_seconds=self._clock() - min(then, default=float("nan")),
+      )
+    )
+
+  def _between(self) -> list[Action]:
+    """Returns the actions; the checkpoint comes last: all else is then done."""
+    training, place = self._experiment.training, self._place
+    every = self._experiment.exchange.every_steps
+    found = [Action(self._journal.write, training.summarize_every)]
+    if self._validation.rows:
+      evaluate = actions.evaluate(
+        self._trainer.probability,
+        self._validation,
+        self._agreement,
+        self._journal,
+        worker=place.cluster.index,
+        workers=len(place.cluster.workers),
+      )
+      found.append(Action(evaluate, training.evaluate_every))
+    if place.cluster.is_chief:
+      found.append(Action(self._publication(), every))
+      found.append(Action(self._checkpoints.save, training.checkpoint_every))
+    if self._teacher.peers:
+      refresh = actions.refresh_teacher(self._teacher, self._agreement)
+      found.append(Action(refresh, every, at_end=False))
+    return found
+
+  def _publication(self) -> Callable[[int], None]:
+    place = self._place
+    servable = Servable(
+      self._model(), self._schema, Lookup(self._schema, place.data)
+    )
+    writer = snapshots.Writer(
+      servable,
+      servable.signatures(),
+      {schemas.FILE: place.data / schemas.FILE},
+      place.folder / "template",
+    )
+    root = exchange.folder(place.workdir, place.group)
+    keep = self._experiment.exchange.keep
+
+    def leave(step: int) -> None:
+      facts = {
+        "group": place.group,
+        "schema": self._schema.fingerprint,
+        "published": self._clock(),
+      }
+      exchange.publish(writer, root, step, facts, keep=keep)
+
+    return actions.publish(servable, self._trainer.model.weights, leave)
+
+
+def total_steps(
+  experiment: config.Experiment, shards: Shards, share: Share
+) -> int:
+  """Returns the steps of a training: by epochs, cut at `max_steps`."""
+  training = experiment.training
+  rows = dataset.epoch_rows(shards, share) * experiment.workers
+  steps = int(rows * training.epochs) // training.batch_size
+  return min(steps, training.max_steps or steps)
+
+
+def _share(experiment: config.Experiment, place: Place) -> Share:
+  return Share(
+    group=place.group,
+    groups=experiment.groups,
+    worker=place.cluster.index,
+    workers=experiment.workers,
+    sharing=experiment.data.sharing,
+    seed=experiment.training.seed,
+    window_rows=experiment.data.window_rows,
+  )
+
+
+def _seed(seed: int, group: int) -> int:
+  """Returns the seed of a group's weights, in [0, 2^31)."""
+  key = np.array([seed, group], np.uint32)
+  return int(np.random.RandomState(key).randint(2**31 - 1))

@@ -1,0 +1,45 @@
+"""What every script does at its start and its end.
+
+A user's mistake ends in one line on stderr and exit status 1, a wrong flag in
+absl's own message and status 1, Ctrl-C in status 130; only our own faults show
+a stack trace.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from collections.abc import Sequence
+
+from absl import app
+from absl import flags
+from absl import logging as absl_logging
+
+from ctr_codistill.errors import InputError
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses the flags, calls `main` and exits with the status it returns."""
+  app.run(lambda argv: _guarded(main, argv))
+
+
+def require(*names: str) -> None:
+  """Marks flags as required, so that --help and a clear message name them."""
+  for name in names:
+    flags.mark_flag_as_required(name)
+
+
+def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
+  absl_logging.set_verbosity(absl_logging.WARNING)
+  logging.getLogger("ctr_codistill").setLevel(logging.INFO)
+  try:
+    if len(argv) > 1:
+      raise InputError(
+        f"{argv[1]!r} is no flag; flags look like --name=value, see --help"
+      )
+    return main() or 0
+  except InputError as error:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return 1
+  except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr, flush=True)
+    return 130

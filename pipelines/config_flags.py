@@ -1,0 +1,80 @@
+"""One flag for each field of the configuration, and back.
+
+`--training.batch_size=512` sets `Experiment.training.batch_size`; help and rules
+come from the field itself, so there is nothing to keep in step.
+"""
+
+import dataclasses
+from typing import Any
+
+from absl import flags
+
+from ctr_codistill import config
+
+_DEFINE = {
+  int: flags.DEFINE_integer,
+  float: flags.DEFINE_float,
+  str: flags.DEFINE_string,
+  bool: flags.DEFINE_bool,
+}
+
+
+def define(cls: type = config.Experiment, prefix: str = "") -> None:
+  """Defines a flag for every field of `cls` and of the sections below it."""
+  for field in dataclasses.fields(cls):
+    name = prefix + field.name
+    if dataclasses.is_dataclass(field.type):
+      define(field.type, name + ".")
+    elif field.type == tuple[int, ...]:
+      default = [str(item) for item in field.default_factory()]
+      flags.DEFINE_list(name, default, field.metadata["help"])
+    else:
+      _DEFINE[field.type](name, field.default, field.metadata["help"])
+
+
+def experiment() -> config.Experiment:
+  """Returns the experiment that the flags describe.
+
+  Raises:
+    InputError: a value that breaks its field's rule.
+  """
+  return config.from_dict(_values(config.Experiment))
+
+
+def as_arguments(experiment: config.Experiment) -> list[str]:
+  """Returns the flags that describe `experiment`, for another process."""
+  return [f"--{name}={value}" for name, value in _flat(experiment)]
+
+
+def _values(cls: type, prefix: str = "") -> dict[str, Any]:
+  found: dict[str, Any] = {}
+  for field in dataclasses.fields(cls):
+    name = prefix + field.name
+    if dataclasses.is_dataclass(field.type):
+      found[field.name] = _values(field.type, name + ".")
+    elif field.type == tuple[int, ...]:
+      found[field.name] = [_integer(item) for item in flags.FLAGS[name].value]
+    else:
+      found[field.name] = flags.FLAGS[name].value
+  return found
+
+
+def _integer(text: str) -> int | str:
+  """Returns the integer, or the text itself for the field's own error."""
+  try:
+    return int(text)
+  except ValueError:
+    return text
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+  found: list[tuple[str, str]] = []
+  for field in dataclasses.fields(value):
+    item = getattr(value, field.name)
+    if dataclasses.is_dataclass(item):
+      found += _flat(item, f"{prefix}{field.name}.")
+    elif isinstance(item, tuple):
+      found.append((prefix + field.name, ",".join(map(str, item))))
+    else:
+      found.append((prefix + field.name, str(item)))
+  return found

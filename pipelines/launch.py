@@ -1,0 +1,39 @@
+"""Trains all groups of a run on this machine, a process for each worker.
+
+Each group is one MultiWorkerMirroredStrategy cluster; groups exchange snapshots
+through the work directory and nothing else. Started again with the same flags, a
+run goes on at its newest checkpoints.
+
+  python -m pipelines.launch --data=DIR --workdir=DIR --groups=2 --workers=2
+"""
+
+import pathlib
+
+from absl import flags
+
+from pipelines import command
+from pipelines import config_flags
+from pipelines import processes
+from pipelines.display import Display
+
+_DATA = flags.DEFINE_string("data", None, "directory that prepare wrote")
+_WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
+config_flags.define()
+command.require("data", "workdir")
+
+
+def main() -> int:
+  """Starts the workers and returns when all have ended."""
+  workdir = pathlib.Path(_WORKDIR.value)
+  experiment = config_flags.experiment()
+  run = processes.Run(experiment, pathlib.Path(_DATA.value), workdir)
+  processes.wait([run], Display())
+  print(
+    f"trained; snapshots: {workdir / 'exchange'}, curves: tensorboard "
+    f"--logdir {workdir}"
+  )
+  return 0
+
+
+if __name__ == "__main__":
+  command.run(main)

@@ -1,0 +1,215 @@
+"""The processes of a run on this machine: started, watched, ended together.
+
+Each worker has a session of its own, so that Ctrl-C reaches only the launcher,
+which ends them all; TensorFlow swallows SIGTERM, hence SIGKILL after a grace.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from ctr_codistill import config
+from ctr_codistill.errors import InputError
+from ctr_codistill.training import workdir as workdirs
+from pipelines import config_flags
+from pipelines.display import Display
+
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 2.0
+_CONSEQUENCES = ("UnavailableError", "DeadlineExceededError", "CancelledError")
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+  """A started worker: its process, its place and its log."""
+
+  process: subprocess.Popen
+  group: int
+  index: int
+  log: pathlib.Path
+
+  @property
+  def name(self) -> str:
+    """How messages speak of it."""
+    return f"group {self.group} worker {self.index}"
+
+
+class Run:
+  """All workers of all groups of one experiment, as processes."""
+
+  def __init__(
+    self,
+    experiment: config.Experiment,
+    data: pathlib.Path,
+    workdir: pathlib.Path,
+    *,
+    name: str = "",
+  ):
+    """Starts the processes.
+
+    Args:
+      experiment: what to train.
+      data: directory that prepare wrote.
+      workdir: directory of the run.
+      name: put before the progress lines.
+    """
+    self.name, self.workdir, self._groups = name, workdir, experiment.groups
+    for group in range(experiment.groups):
+      _forget_progress(workdir, group)
+    self.workers = [
+      _start(experiment, data, workdir, group=group, index=i, addresses=a)
+      for group, a in enumerate(_addresses(experiment))
+      for i in range(experiment.workers)
+    ]
+
+  def is_done(self) -> bool:
+    """Tells whether all workers ended well.
+
+    Raises:
+      InputError: one ended otherwise; the message names the cause.
+    """
+    failed = [w for w in self.workers if w.process.poll() not in (None, 0)]
+    if failed:
+      raise InputError(_blame(failed))
+    return all(worker.process.poll() == 0 for worker in self.workers)
+
+  def lines(self) -> list[str]:
+    """Returns a line of progress for each group."""
+    return [
+      f"{self.name} {_line(self.workdir, group)}".strip()
+      for group in range(self._groups)
+    ]
+
+  def stop(self) -> None:
+    """Ends all workers, by force after a grace."""
+    running = [w for w in self.workers if w.process.poll() is None]
+    for worker in running:
+      _signal(worker, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for worker in running:
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        worker.process.wait(max(deadline - time.monotonic(), 0))
+      _signal(worker, signal.SIGKILL)
+      worker.process.wait()
+
+
+def wait(runs: Sequence[Run], display: Display) -> None:
+  """Returns when all `runs` ended well; ends all of them when one does not.
+
+  Raises:
+    InputError: naming the worker that failed first and why.
+  """
+  try:
+    while not all([run.is_done() for run in runs]):
+      display.show([line for run in runs for line in run.lines()])
+      time.sleep(_POLL_SECONDS)
+    display.show([line for run in runs for line in run.lines()], last=True)
+  finally:
+    for run in runs:
+      run.stop()
+
+
+def _addresses(experiment: config.Experiment) -> list[list[str]]:
+  """Returns a free address for every worker, per group."""
+  with contextlib.ExitStack() as held:
+
+    def free() -> str:
+      # All stay bound until all are found, or one could be given out twice.
+      probe = held.enter_context(socket.socket())
+      probe.bind(("localhost", 0))
+      return f"localhost:{probe.getsockname()[1]}"
+
+    return [
+      [free() for _ in range(experiment.workers)]
+      for _ in range(experiment.groups)
+    ]
+
+
+def _start(
+  experiment: config.Experiment,
+  data: pathlib.Path,
+  workdir: pathlib.Path,
+  *,
+  group: int,
+  index: int,
+  addresses: Sequence[str],
+) -> Worker:
+  task = {"type": "worker", "index": index}
+  tf_config = {"cluster": {"worker": list(addresses)}, "task": task}
+  command = [sys.executable, "-m", "pipelines.train"]
+  command += [f"--data={data}", f"--workdir={workdir}", f"--group={group}"]
+  log = workdirs.group_folder(workdir, group) / f"worker-{index}.log"
+  log.parent.mkdir(parents=True, exist_ok=True)
+  with log.open("ab") as output:
+    process = subprocess.Popen(
+      command + config_flags.as_arguments(experiment),
+      env={
+        **os.environ,
+        "TF_CONFIG": json.dumps(tf_config),
+        "TF_CPP_MIN_LOG_LEVEL": "1",
+        "PYTHONUNBUFFERED": "1",
+      },
+      stdin=subprocess.DEVNULL,
+      stdout=output,
+      stderr=subprocess.STDOUT,
+      start_new_session=True,
+    )
+  return Worker(process, group, index, log)
+
+
+def _signal(worker: Worker, number: int) -> None:
+  with contextlib.suppress(ProcessLookupError):
+    os.killpg(worker.process.pid, number)
+
+
+def _blame(failed: Sequence[Worker]) -> str:
+  """Returns which worker failed and why, the cause before its consequences."""
+  causes = {worker.name: (_cause(worker), worker) for worker in failed}
+  name, (cause, worker) = min(
+    causes.items(),
+    key=lambda item: any(word in item[1][0] for word in _CONSEQUENCES),
+  )
+  return f"{name} {cause}; its log: {worker.log}"
+
+
+def _cause(worker: Worker) -> str:
+  status = worker.process.returncode
+  if status < 0:
+    return f"was ended by {signal.Signals(-status).name}"
+  lines = worker.log.read_text(errors="replace").splitlines()
+  errors = [line for line in lines if line.strip() and line[0] not in " \t"]
+  said = next((s for s in reversed(errors) if s.startswith("error: ")), None)
+  return f"ended with status {status}: {said or (errors or [''])[-1]}"
+
+
+def _forget_progress(workdir: pathlib.Path, group: int) -> None:
+  path = workdirs.group_folder(workdir, group) / workdirs.PROGRESS
+  path.unlink(missing_ok=True)
+
+
+def _line(workdir: pathlib.Path, group: int) -> str:
+  """Returns what a group's progress file says, in one line."""
+  path = workdirs.group_folder(workdir, group) / workdirs.PROGRESS
+  try:
+    now = json.loads(path.read_text())
+  except (OSError, ValueError):
+    return f"group {group}: starting"
+  parts = [f"group {group}: {now['state']}, step {now['step']}/{now['steps']}"]
+  if "loss" in now:
+    parts.append(f"{now['examples_per_second']:,.0f} examples/s")
+    parts.append(f"loss {now['loss']:.4f}")
+  if now.get("staleness_steps") is not None:
+    parts.append(f"teacher {now['staleness_steps']:.0f} steps stale")
+  if "validation" in now:
+    parts.append(f"validation log loss {now['validation']['log_loss']:.4f}")
+  if now.get("seconds_left"):
+    parts.append(f"{now['seconds_left']:.0f} s left")
+  return ", ".join(parts)
