@@ -106,6 +106,9 @@ class Model(_Checked):
     lambda widths: all(width >= 1 for width in widths),
   )
   embedding_dim: int = _number(16, "width of the embeddings", low=1)
+  embedding_scale: float = _positive(
+    0.01, "embeddings start uniform in [-scale, scale]"
+  )
   numeric: str = _choice(
     "both",
     "how integers enter: log(1 + x), ln(x)^2 bins with embeddings, or both",
@@ -123,7 +126,12 @@ class Optimizer(_Checked):
   """How gradients move the weights."""
 
   name: str = _choice("adagrad", "the rule", "adagrad", "sgd")
-  learning_rate: float = _positive(0.01, "step size at the start")
+  learning_rate: float = _positive(
+    0.005, "step size of the layers at the start"
+  )
+  embedding_learning_rate: float = _positive(
+    0.1, "step size of the embeddings at the start"
+  )
   decay: str = _choice(
     "constant",
     "course of the learning rate: to 0 at the last step, or not",

@@ -8,6 +8,9 @@ All give {"probability", "logit"}, float32 `[batch]`. Only plain variables, no
 optimizer, no Python: the module can be written while training goes on elsewhere.
 """
 
+import os
+import pathlib
+import shutil
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -15,8 +18,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
+from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.errors import InputError
 
 
 class Servable(tf.Module):
@@ -92,6 +97,43 @@ class Servable(tf.Module):
       lambda examples: self._from_raw(tf.io.parse_example(examples, parsing)),
       {"examples": tf.TensorSpec([None], tf.string)},
     )
+
+
+def export(
+  snapshot: str | os.PathLike,
+  root: str | os.PathLike,
+  *,
+  version: int | None = None,
+) -> pathlib.Path:
+  """Copies a snapshot to `root/VERSION/`, complete or absent; returns that.
+
+  Args:
+    snapshot: directory of the snapshot.
+    root: the directory a server polls.
+    version: above 0; None means one above the highest in `root`.
+
+  Raises:
+    TornError: the snapshot is not complete or not as stamped.
+    InputError: the version is there already.
+  """
+  facts = stamped.verify(snapshot)
+  root = pathlib.Path(root)
+  if version is None:
+    version = max(_versions(root), default=0) + 1
+  if (root / str(version)).exists():
+    raise InputError(f"version {version} should be new, {root} has it already")
+
+  def fill(path: pathlib.Path) -> None:
+    ignored = shutil.ignore_patterns(stamped.MANIFEST)
+    shutil.copytree(snapshot, path, ignore=ignored, dirs_exist_ok=True)
+
+  return stamped.write(root / str(version), fill, facts)
+
+
+def _versions(root: pathlib.Path) -> list[int]:
+  if not root.is_dir():
+    return []
+  return [int(p.name) for p in root.iterdir() if p.name.isdecimal()]
 
 
 def _untracked(model: tf_keras.Model) -> Callable:

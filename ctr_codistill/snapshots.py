@@ -18,6 +18,7 @@ from ctr_codistill.errors import InputError
 
 _VARIABLES = "variables/variables"
 _IDS = "predict_ids"
+ASSETS = "assets"
 EXTRA = "assets.extra"
 """Where files lie that TF Serving carries along but does not read."""
 

@@ -22,15 +22,23 @@ class Display:
     self._height = 0
     self._next = -1.0
 
-  def show(self, lines: Sequence[str], *, last: bool = False) -> None:
-    """Shows `lines`; `last` leaves them standing and begins anew below."""
+  def show(self, lines: Sequence[str]) -> None:
+    """Shows `lines` in place of those shown before."""
     if self._stream.isatty():
-      up = f"\x1b[{self._height}A" if self._height else ""
-      self._write(up + "".join(f"\x1b[2K{line}\n" for line in lines))
-      self._height = 0 if last else len(lines)
-    elif last or self._clock() >= self._next:
-      self._write("".join(f"{line}\n" for line in lines))
+      self._write(self._up() + "".join(f"{line}\n" for line in lines))
+      self._height = len(lines)
+    elif self._clock() >= self._next:
+      self.leave(lines)
       self._next = self._clock() + _LOG_SECONDS
+
+  def leave(self, lines: Sequence[str]) -> None:
+    """Shows `lines` for good; the next are shown below them."""
+    self._write(self._up() + "".join(f"{line}\n" for line in lines))
+    self._height = 0
+
+  def _up(self) -> str:
+    """Returns what goes back to the first line and clears from there."""
+    return f"\x1b[{self._height}A\x1b[J" if self._height else ""
 
   def _write(self, text: str) -> None:
     self._stream.write(text)

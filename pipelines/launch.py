@@ -25,9 +25,9 @@ command.require("data", "workdir")
 def main() -> int:
   """Starts the workers and returns when all have ended."""
   workdir = pathlib.Path(_WORKDIR.value)
-  experiment = config_flags.experiment()
-  run = processes.Run(experiment, pathlib.Path(_DATA.value), workdir)
-  processes.wait([run], Display())
+  plan = processes.Plan("", config_flags.experiment(), workdir)
+  data = pathlib.Path(_DATA.value)
+  processes.run_all([plan], data, Display(), limit=plan.processes)
   print(
     f"trained; snapshots: {workdir / 'exchange'}, curves: tensorboard "
     f"--logdir {workdir}"

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from collections.abc import Sequence
 
 from ctr_codistill import config
@@ -50,8 +51,7 @@ class Run:
     experiment: config.Experiment,
     data: pathlib.Path,
     workdir: pathlib.Path,
-    *,
-    name: str = "",
+    name: str,
   ):
     """Starts the processes.
 
@@ -101,19 +101,56 @@ class Run:
       worker.process.wait()
 
 
-def wait(runs: Sequence[Run], display: Display) -> None:
-  """Returns when all `runs` ended well; ends all of them when one does not.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A run to come: its name in progress lines, its flags, its directory."""
+
+  name: str
+  experiment: config.Experiment
+  workdir: pathlib.Path
+
+  @property
+  def processes(self) -> int:
+    """How many processes it takes."""
+    return self.experiment.groups * self.experiment.workers
+
+
+def run_all(
+  plans: Sequence[Plan],
+  data: pathlib.Path,
+  display: Display,
+  *,
+  limit: int,
+  done: Callable[[Plan], None] = lambda plan: None,
+) -> None:
+  """Runs `plans` in order, side by side as far as `limit` processes go.
+
+  A plan that needs more than `limit` processes runs alone.
+
+  Args:
+    plans: the runs.
+    data: directory that prepare wrote.
+    display: shows their progress.
+    limit: how many processes at once.
+    done: called with each plan that ended well.
 
   Raises:
-    InputError: naming the worker that failed first and why.
+    InputError: a worker failed; it names which and why. All are ended then.
   """
+  waiting, running = list(plans), {}
   try:
-    while not all([run.is_done() for run in runs]):
-      display.show([line for run in runs for line in run.lines()])
+    while waiting or running:
+      busy = sum(plan.processes for plan in running)
+      if waiting and (not running or busy + waiting[0].processes <= limit):
+        plan = waiting.pop(0)
+        running[plan] = Run(plan.experiment, data, plan.workdir, plan.name)
+      for plan in [plan for plan, run in running.items() if run.is_done()]:
+        display.leave(running.pop(plan).lines())
+        done(plan)
+      display.show([line for run in running.values() for line in run.lines()])
       time.sleep(_POLL_SECONDS)
-    display.show([line for run in runs for line in run.lines()], last=True)
   finally:
-    for run in runs:
+    for run in running.values():
       run.stop()
 
 

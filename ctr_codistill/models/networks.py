@@ -75,7 +75,7 @@ def vectors(
     sizes,
     model.embedding_dim,
     initializer=tf_keras.initializers.RandomUniform(
-      -0.05, 0.05, seed=next(seeds)
+      -model.embedding_scale, model.embedding_scale, seed=next(seeds)
     ),
     name="embedding",
   )(ids)

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from ctr_codistill.codistill import loss
+from ctr_codistill.models.optimizers import Optimizers
 
 
 class Trainer:
@@ -21,7 +22,7 @@ class Trainer:
     self,
     strategy: tf.distribute.Strategy,
     model: Callable[[], tf_keras.Model],
-    optimizer: Callable[[], tf_keras.optimizers.Optimizer],
+    optimizer: Callable[[], Optimizers],
     *,
     numerics: int,
     batch_size: int,
@@ -39,7 +40,7 @@ class Trainer:
     self._batch_size = batch_size
     with strategy.scope():
       self.model, self.optimizer = model(), optimizer()
-      self.optimizer.build(self.model.trainable_variables)
+      self.optimizer.build(self.model)
     self._step = tf.function(self._replicated, autograph=False)
     self._logit = tf.function(
       lambda features: self.model(features, training=False), autograph=False
@@ -96,5 +97,5 @@ class Trainer:
         total += tf.add_n(self.model.losses) / replicas
     variables = self.model.trainable_variables
     gradients = tape.gradient(total, variables)
-    self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    self.optimizer.apply(gradients, variables)
     return tf.stack(terms)

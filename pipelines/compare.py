@@ -1,0 +1,50 @@
+"""Trains the arms of a comparison, scores them and reports quality and churn.
+
+Churn is measured between independent repeats of an arm, on the validation rows,
+of ONE served model: the first group's. A repeat that was scored is not trained
+again, so a comparison that was broken off goes on where it was.
+
+  python -m pipelines.compare --arms=pipelines/quickstart.toml \\
+    --data=runs/quickstart/data --output=runs/quickstart
+"""
+
+import pathlib
+
+from absl import flags
+
+from pipelines import arms
+from pipelines import command
+from pipelines import comparing
+
+_ARMS = flags.DEFINE_string("arms", None, "TOML file that describes the arms")
+_DATA = flags.DEFINE_string("data", None, "directory that prepare wrote")
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "directory for runs/, predictions/, report.json, report.html"
+)
+_PROCESSES = flags.DEFINE_integer(
+  "processes", 0, "worker processes at once; 0: as many as cores", lower_bound=0
+)
+_TRUTH = flags.DEFINE_string(
+  "truth",
+  None,
+  "what synthesize --truth wrote: tells the best possible log loss",
+)
+command.require("arms", "data", "output")
+
+
+def main() -> int:
+  """Runs the comparison and prints its table."""
+  print(
+    comparing.run(
+      arms.read(pathlib.Path(_ARMS.value)),
+      data=pathlib.Path(_DATA.value),
+      output=pathlib.Path(_OUTPUT.value),
+      limit=_PROCESSES.value,
+      truth=_TRUTH.value,
+    )
+  )
+  return 0
+
+
+if __name__ == "__main__":
+  command.run(main)

@@ -1,0 +1,54 @@
+"""Predicts with a snapshot: raw click lines or prepared shards to parquet.
+
+The file has `example` (int64, the row's number in the input), `probability`
+and, where the input has it, `label`, in the order of the input. Raw files may
+lack the label column, as those of a scoring job do.
+
+  python -m pipelines.predict --snapshot=RUN/exchange/group-0/460 \\
+    --input='day_8.tsv.gz' --output=predictions.parquet
+"""
+
+import sys
+
+import tqdm
+from absl import flags
+
+from ctr_codistill.criteo import quarantine
+from ctr_codistill.evaluation import predict
+from ctr_codistill.snapshots import Snapshot
+from pipelines import command
+
+_SNAPSHOT = flags.DEFINE_string(
+  "snapshot", None, "directory of a snapshot, such as RUN/exchange/group-0/460"
+)
+_INPUT = flags.DEFINE_string(
+  "input",
+  None,
+  "raw files (a pattern, plain or .gz) or a prepared directory of shards, such"
+  " as DATA/validation",
+)
+_OUTPUT = flags.DEFINE_string("output", None, "parquet file to write")
+command.require("snapshot", "input", "output")
+
+
+def main() -> int:
+  """Runs the job and prints what it did."""
+  predictor = predict.Predictor(Snapshot(_SNAPSHOT.value))
+  every = 0.1 if sys.stderr.isatty() else 10
+  total = predict.count(_INPUT.value)
+  with tqdm.tqdm(total=total, unit="row", mininterval=every) as bar:
+    done = predict.run(
+      predictor, _INPUT.value, _OUTPUT.value, progress=bar.update
+    )
+  print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
+  if done.bad:
+    kept = quarantine.write(f"{_OUTPUT.value}.quarantine.tsv", done.bad)
+    print(f"{len(done.bad):,} bad lines left out, kept in {kept}")
+  if done.quality:
+    for name, value in done.quality.to_dict().items():
+      print(f"{name.replace('_', ' '):20} {value:.6g}")
+  return 0
+
+
+if __name__ == "__main__":
+  command.run(main)
