@@ -98,7 +98,7 @@ class Data(_Checked):
 class Model(_Checked):
   """The network of each group."""
 
-  name: str = _choice("dnn", "the network", "dnn")
+  name: str = _choice("dnn", "the network", "dnn", "dcn")
   hidden: tuple[int, ...] = _field(
     [256, 128],
     "widths of the hidden layers; 2560,1024,256 is the one of Anil et al. 2018",

@@ -35,7 +35,7 @@ def main() -> int:
   """Runs the job and prints what it did."""
   predictor = predict.Predictor(Snapshot(_SNAPSHOT.value))
   every = 0.1 if sys.stderr.isatty() else 10
-  total = predict.count(_INPUT.value)
+  total = predict.count(predictor, _INPUT.value)
   with tqdm.tqdm(total=total, unit="row", mininterval=every) as bar:
     done = predict.run(
       predictor, _INPUT.value, _OUTPUT.value, progress=bar.update

@@ -107,10 +107,10 @@ def run(
   return Summary(rows, tuple(bad), quality if quality.examples else None)
 
 
-def count(source: str) -> int:
-  """Returns the rows (of raw files: the lines) of `source`."""
+def count(predictor: Predictor, source: str) -> int:
+  """Returns the rows (of raw files: the lines) of `source`, see `run`."""
   if _is_shards(source):
-    return records.count(source)
+    return records.open_shards(source, predictor.schema).rows
   return lines.count(lines.find(source))
 
 

@@ -16,13 +16,15 @@ from ctr_codistill import config
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.models import blocks
 
+_CROSSES = 2
+
 
 def build(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
   """Returns the network that `model.name` names, its weights drawn from `seed`.
 
   The same arguments give the same weights, bit by bit.
   """
-  return {"dnn": dnn}[model.name](model, schema, seed=seed)
+  return {"dnn": dnn, "dcn": dcn}[model.name](model, schema, seed=seed)
 
 
 def dnn(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
@@ -32,16 +34,32 @@ def dnn(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
   """
   seeds = _seeds(seed)
   features = inputs(schema)
-  hidden = tf_keras.layers.Concatenate(name="features")(
-    vectors(features, model, schema, seeds)
-  )
-  for i, width in enumerate(model.hidden):
-    hidden = _dense(width, "relu", f"hidden_{i}", seeds)(hidden)
-    if model.dropout:
-      hidden = tf_keras.layers.Dropout(model.dropout, seed=next(seeds))(hidden)
-  logits = _dense(1, None, "logit", seeds)(hidden)
-  logits = tf_keras.layers.Reshape([], dtype="float32", name="logits")(logits)
-  return tf_keras.Model(features, logits, name="dnn")
+  joined = _joined(features, model, schema, seeds)
+  hidden = _mlp(joined, model, seeds)
+  return tf_keras.Model(features, _logits(hidden, seeds), name="dnn")
+
+
+def dcn(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
+  """Deep & Cross Network V2, parallel (Wang et al. 2021, arXiv 2008.13535).
+
+      x_{l+1} = x_0 * (W_l x_l + b_l) + x_l    (eq. 1), two such layers
+
+  beside the layers of `dnn`, both joined before the logit.
+  """
+  import tensorflow_recommenders as tfrs  # a second at import: only if wanted
+
+  seeds = _seeds(seed)
+  features = inputs(schema)
+  joined = _joined(features, model, schema, seeds)
+  crossed = joined
+  for i in range(_CROSSES):
+    crossed = tfrs.layers.dcn.Cross(
+      kernel_initializer=tf_keras.initializers.GlorotUniform(next(seeds)),
+      name=f"cross_{i}",
+    )(joined, crossed)
+  hidden = _mlp(joined, model, seeds)
+  both = tf_keras.layers.Concatenate(name="both")([crossed, hidden])
+  return tf_keras.Model(features, _logits(both, seeds), name="dcn")
 
 
 def inputs(schema: Schema) -> dict[str, tf_keras.Input]:
@@ -85,6 +103,31 @@ def vectors(
       blocks.NumericLog(schema.numeric, name="log")(features["numeric"])
     )
   return found
+
+
+def _joined(
+  features: dict[str, tf.Tensor],
+  model: config.Model,
+  schema: Schema,
+  seeds: Iterator[int],
+) -> tf.Tensor:
+  parts = vectors(features, model, schema, seeds)
+  return tf_keras.layers.Concatenate(name="features")(parts)
+
+
+def _mlp(
+  hidden: tf.Tensor, model: config.Model, seeds: Iterator[int]
+) -> tf.Tensor:
+  for i, width in enumerate(model.hidden):
+    hidden = _dense(width, "relu", f"hidden_{i}", seeds)(hidden)
+    if model.dropout:
+      hidden = tf_keras.layers.Dropout(model.dropout, seed=next(seeds))(hidden)
+  return hidden
+
+
+def _logits(hidden: tf.Tensor, seeds: Iterator[int]) -> tf.Tensor:
+  logits = _dense(1, None, "logit", seeds)(hidden)
+  return tf_keras.layers.Reshape([], dtype="float32", name="logits")(logits)
 
 
 def _seeds(seed: int) -> Iterator[int]:

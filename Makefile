@@ -1,0 +1,61 @@
+# Everything a user types. Each target sets up what it needs in $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT := runs/quickstart
+RUN := $(VENV)/bin/python -m
+ROWS ?= 140000
+
+.PHONY: help quickstart test lint format bazel clean
+help:
+	@echo 'make quickstart            train, score and compare on made clicks'
+	@echo 'make quickstart DATA=FILE  the same on raw Criteo lines, plain or .gz'
+	@echo 'make test                  all tests'
+	@echo 'make lint                  style and common mistakes'
+	@echo 'make bazel                 the tests and the declared layers, by bazel'
+	@echo 'make clean                 delete what the others made'
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; v = sys.version_info[:2]; \
+	sys.exit(0 if (3, 11) <= v <= (3, 12) else "error: Python should be 3.11 \
+	or 3.12, is %d.%d; name another one: make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv $(VENV)
+	@echo 'installing about 2.5 GB of packages; this takes some minutes'
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.installed tests/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet -r tests/requirements.txt
+	touch $@
+
+quickstart: $(VENV)/.installed
+	rm -rf $(OUT)
+	mkdir -p $(OUT)
+ifdef DATA
+	$(RUN) pipelines.prepare --input='$(DATA)' --output=$(OUT)/data
+	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
+	  --data=$(OUT)/data --output=$(OUT)
+else
+	$(RUN) pipelines.synthesize --rows=$(ROWS) --output=$(OUT)/clicks.tsv.gz \
+	  --truth=$(OUT)/truth.parquet
+	$(RUN) pipelines.prepare --input=$(OUT)/clicks.tsv.gz --output=$(OUT)/data
+	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
+	  --data=$(OUT)/data --output=$(OUT) --truth=$(OUT)/truth.parquet
+endif
+
+test: $(VENV)/.tests
+	$(RUN) pytest
+
+lint: $(VENV)/.tests
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+format: $(VENV)/.tests
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bazel: $(VENV)/.tests
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tools/bazel.sh test //...
+
+clean:
+	rm -rf $(VENV) runs

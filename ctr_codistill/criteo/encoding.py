@@ -1,0 +1,98 @@
+"""Parsed rows to prepared rows: strings become ids, for many rows at once.
+
+The ids are exactly those of `lookup`, which computes them inside a graph.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from pyarrow import compute
+
+from ctr_codistill.criteo import layouts
+from ctr_codistill.criteo import lines
+from ctr_codistill.criteo import parallel
+from ctr_codistill.criteo import parsing
+from ctr_codistill.criteo.lines import Block
+from ctr_codistill.criteo.parsing import Rows
+from ctr_codistill.criteo.ranks import Ranks
+from ctr_codistill.criteo.schema import Categorical
+from ctr_codistill.criteo.schema import Schema
+
+
+class Encoder:
+  """A function from parsed rows to prepared ones; threads may share it.
+
+  Args:
+    schema: of the rows to make.
+    vocabularies: by categorical name binary `[size]`, from `vocabularies.read`.
+  """
+
+  def __init__(
+    self, schema: Schema, vocabularies: Mapping[str, pa.BinaryArray]
+  ) -> None:
+    self.schema = schema
+    self._ranks = [Ranks(vocabularies[f.name]) for f in schema.categorical]
+
+  def __call__(self, rows: Rows) -> np.ndarray:
+    """Returns int32 `[rows, columns]`: label, numerics, categorical ids."""
+    found = np.empty((self.schema.columns, len(rows.labels)), np.int32)
+    first = 1 + len(self.schema.numeric)
+    found[0] = rows.labels
+    found[1:first] = rows.numeric.T
+    for place, feature in enumerate(self.schema.categorical):
+      values = rows.categorical[place]
+      ids = _ids(feature, self._ranks[place], values.dictionary)
+      row = found[first + place]
+      ids.take(values.indices.to_numpy(), out=row, mode="clip")
+    return np.ascontiguousarray(found.T)
+
+
+def read(
+  paths: Sequence[str],
+  encoder: Encoder,
+  *,
+  threads: int = 2,
+  block_bytes: int = lines.BLOCK_BYTES,
+) -> Iterator[tuple[Rows, np.ndarray]]:
+  """Yields the parsed and the prepared rows of raw files, in order.
+
+  Files may have the label column or not; `Rows.lines` says which rows of the
+  input these are, and `Rows.bad` which lines are none.
+
+  Raises:
+    InputError: as `layouts.detect` and `lines.blocks`.
+  """
+  schema = encoder.schema
+  layout = layouts.detect(
+    paths,
+    [feature.name for feature in schema.numeric],
+    [feature.name for feature in schema.categorical],
+  )
+
+  def encoded(block: Block) -> tuple[Rows, np.ndarray]:
+    rows = parsing.parse(block, layout)
+    return rows, encoder(rows)
+
+  return parallel.in_order(encoded, lines.blocks(paths, block_bytes), threads)
+
+
+def _ids(
+  feature: Categorical, ranks: Ranks, values: pa.BinaryArray
+) -> np.ndarray:
+  """Returns the id of each value, int32 `[values]`."""
+  places = ranks(values)
+  ids = places + (1 + feature.oov)
+  unknown = np.flatnonzero(places < 0)
+  if len(unknown):
+    ids[unknown] = 1 + _hashed(values.take(pa.array(unknown)), feature.oov)
+  ids[compute.binary_length(values).to_numpy() == 0] = 0
+  return ids.astype(np.int32)
+
+
+def _hashed(values: pa.BinaryArray, buckets: int) -> np.ndarray:
+  strings = tf.constant(values.to_numpy(zero_copy_only=False), tf.string)
+  return tf.strings.to_hash_bucket_fast(strings, buckets).numpy()

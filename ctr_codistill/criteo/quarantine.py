@@ -1,0 +1,77 @@
+"""Where bad lines go, and how many are too many.
+
+A row is never lost: what is not a row lies here as it came, with its place and
+the reason.
+"""
+
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+from ctr_codistill.criteo.parsing import BadLine
+from ctr_codistill.errors import InputError
+
+FOLDER = "quarantine"
+_FILE = "lines.tsv"
+_SHOWN = 3
+
+
+class Quarantine:
+  """Keeps bad lines in `quarantine/lines.tsv`: file, line, reason, the line.
+
+  Use it in a `with`. There is no file where there is no bad line.
+
+  Args:
+    rows: lines of the whole input.
+    max_fraction: of them that may be bad, in [0, 1].
+    directory: gets the folder; `None` only counts.
+  """
+
+  def __init__(
+    self,
+    rows: int,
+    max_fraction: float,
+    directory: str | os.PathLike | None,
+  ) -> None:
+    self._rows = rows
+    self._max_fraction = max_fraction
+    self._folder = directory and pathlib.Path(directory) / FOLDER
+    self._file = None
+    self._shown: list[str] = []
+    self.rows = 0
+
+  def __enter__(self) -> "Quarantine":
+    return self
+
+  def __exit__(self, *unused: object) -> None:
+    if self._file:
+      self._file.close()
+
+  def add(self, bad: Sequence[BadLine]) -> None:
+    """Adds bad lines.
+
+    Raises:
+      InputError: there are now more than the fraction of all lines allows.
+    """
+    for line in bad:
+      self._write(line)
+      if len(self._shown) < _SHOWN:
+        self._shown.append(f"{line.path}:{line.line}: {line.reason}")
+    self.rows += len(bad)
+    allowed = math.floor(self._rows * self._max_fraction)
+    if self.rows > allowed:
+      raise InputError(
+        f"of {self._rows} lines at most {allowed} may be bad "
+        f"(max_bad_fraction={self._max_fraction:g}), {self.rows} are so far: "
+        + "; ".join(self._shown)
+      )
+
+  def _write(self, line: BadLine) -> None:
+    if not self._folder:
+      return
+    if not self._file:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      self._file = (self._folder / _FILE).open("wb")
+    place = f"{line.path}\t{line.line}\t{line.reason}\t"
+    self._file.write(place.encode(errors="surrogateescape") + line.text + b"\n")

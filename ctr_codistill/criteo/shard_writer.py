@@ -1,0 +1,122 @@
+"""Writes rows into shards: each complete or absent, the manifest last.
+
+What the bytes are is said in `records`, which reads them.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+import xxhash
+
+from ctr_codistill import stamped
+from ctr_codistill.criteo import records
+from ctr_codistill.criteo.records import Shard
+from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.errors import InputError
+
+SHARD_ROWS = 262_144
+
+
+class ShardWriter:
+  """Takes rows of any number at a time and writes full shards.
+
+  Use it in a `with`; a body that fails leaves no manifest, so nobody takes the
+  shards for a whole.
+
+  Args:
+    directory: made if missing.
+    schema: of the rows.
+    block_rows: rows of a block, at least 1.
+    shard_rows: rows of a shard, a multiple of `block_rows`.
+
+  Raises:
+    InputError: `shard_rows` is no positive multiple of `block_rows`.
+  """
+
+  def __init__(
+    self,
+    directory: str | os.PathLike,
+    schema: Schema,
+    *,
+    block_rows: int = records.BLOCK_ROWS,
+    shard_rows: int = SHARD_ROWS,
+  ) -> None:
+    if block_rows < 1 or shard_rows < 1 or shard_rows % block_rows:
+      raise InputError(
+        "shard_rows should be a positive multiple of block_rows, is "
+        f"{shard_rows} with block_rows {block_rows}"
+      )
+    self._directory = pathlib.Path(directory)
+    self._directory.mkdir(parents=True, exist_ok=True)
+    self._schema = schema
+    self._block_rows = block_rows
+    self._shard_rows = shard_rows
+    self._pending: list[np.ndarray] = []
+    self._pending_rows = 0
+    self._shards: list[Shard] = []
+
+  def __enter__(self) -> "ShardWriter":
+    return self
+
+  def __exit__(self, kind: type | None, *unused: object) -> None:
+    if kind is None:
+      self.close()
+
+  @property
+  def rows(self) -> int:
+    """Rows written so far."""
+    return sum(shard.rows for shard in self._shards) + self._pending_rows
+
+  def write(self, rows: np.ndarray) -> None:
+    """Adds int32 `[rows, columns]` after those before; keeps no reference.
+
+    Raises:
+      ValueError: another type or width.
+    """
+    if rows.dtype != np.int32 or rows.shape[1:] != (self._schema.columns,):
+      raise ValueError(
+        f"rows should be int32 [rows, {self._schema.columns}], are "
+        f"{rows.dtype} {list(rows.shape)}"
+      )
+    self._pending.append(rows.copy())
+    self._pending_rows += len(rows)
+    while self._pending_rows >= self._shard_rows:
+      self._flush()
+
+  def close(self) -> None:
+    """Writes the last shard and the manifest."""
+    if self._pending_rows:
+      self._flush()
+    manifest = {
+      "version": records.VERSION,
+      "schema": self._schema.fingerprint,
+      "columns": self._schema.columns,
+      "block_rows": self._block_rows,
+      "rows": self.rows,
+      "shards": [dataclasses.asdict(shard) for shard in self._shards],
+    }
+    stamped.write_json(self._directory / records.MANIFEST, manifest)
+
+  def _flush(self) -> None:
+    rows = np.concatenate(self._pending)
+    shard, rest = rows[: self._shard_rows], rows[self._shard_rows :]
+    self._pending, self._pending_rows = [rest], len(rest)
+    name = f"shard-{len(self._shards):05d}.rows"
+    size = _write_shard(self._directory / name, shard, self._block_rows)
+    self._shards.append(Shard(name=name, rows=len(shard), bytes=size))
+
+
+def _write_shard(path: pathlib.Path, rows: np.ndarray, block_rows: int) -> int:
+  """Writes a shard, whole or not at all; returns its bytes."""
+  rows = np.ascontiguousarray(rows, records.ROW_TYPE)
+  aside = path.with_name(f".tmp-{path.name}")
+  with aside.open("wb") as file:
+    for first in range(0, len(rows), block_rows):
+      block = memoryview(rows[first : first + block_rows]).cast("B")
+      file.write(block)
+      file.write(xxhash.xxh3_64_digest(block))
+    size = file.tell()
+  os.replace(aside, path)
+  return size

@@ -1,0 +1,85 @@
+"""Vocabularies as files: one value a line, the most frequent first.
+
+A plain text file is what TensorFlow's lookup tables read when a snapshot is
+served; the same bytes, verified by their sum, serve the preparation.
+"""
+
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+
+from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.errors import InputError
+
+FOLDER = "vocabularies"
+_NEWLINE = 10
+
+
+def path(directory: str | os.PathLike, name: str) -> pathlib.Path:
+  """Returns where the vocabulary of feature `name` lies in `directory`."""
+  return pathlib.Path(directory) / FOLDER / f"{name}.txt"
+
+
+def write(
+  values: pa.BinaryArray, directory: str | os.PathLike, name: str
+) -> str:
+  """Writes the vocabulary of feature `name`; returns the file's sha256.
+
+  Args:
+    values: binary `[size]`, most frequent first; not empty, and without line
+      ends and NUL bytes, which no parsed value has.
+  """
+  target = path(directory, name)
+  target.parent.mkdir(parents=True, exist_ok=True)
+  text = b"".join(value + b"\n" for value in values.to_pylist())
+  aside = target.with_name(f".tmp-{target.name}")
+  aside.write_bytes(text)
+  os.replace(aside, target)
+  return hashlib.sha256(text).hexdigest()
+
+
+def read(
+  directory: str | os.PathLike, schema: Schema
+) -> dict[str, pa.BinaryArray]:
+  """Returns the values of each categorical, binary `[size]`, by its name.
+
+  Raises:
+    InputError: naming a file that is missing or not as the schema says.
+  """
+  return {
+    feature.name: _read(
+      path(directory, feature.name), feature.size, feature.sha256
+    )
+    for feature in schema.categorical
+  }
+
+
+def _read(file: pathlib.Path, size: int, sha256: str) -> pa.BinaryArray:
+  try:
+    text = file.read_bytes()
+  except OSError as error:
+    raise InputError(f"{file}: {error.strerror}") from None
+  found = hashlib.sha256(text).hexdigest()
+  if found != sha256:
+    raise InputError(f"{file}: sha256 should be {sha256}, is {found}")
+  values = _lines(text)
+  if len(values) != size:
+    raise InputError(f"{file} should hold {size} values, holds {len(values)}")
+  return values
+
+
+def _lines(text: bytes) -> pa.BinaryArray:
+  """Returns the lines of `text`, each of which ends with a newline."""
+  data = np.frombuffer(text, np.uint8)
+  ends = np.flatnonzero(data == _NEWLINE)
+  offsets = np.zeros(len(ends) + 1, np.int32)
+  offsets[1:] = ends - np.arange(len(ends))
+  values = data[data != _NEWLINE]
+  return pa.BinaryArray.from_buffers(
+    pa.binary(),
+    len(ends),
+    [None, pa.py_buffer(offsets), pa.py_buffer(values)],
+  )

@@ -1,0 +1,244 @@
+"""Files of predictions: parquet with `example`, `probability` and `label`.
+
+`example` (int64) is the row's number in the input, ascending, each once;
+`probability`, of a click, is written as float32, what models compute in, and
+read as float32 or float64; `label` (int8, 0 or 1) may be missing. Files are
+written whole or not at all, and read in chunks, so memory is bounded whatever
+their length. Rows in messages count from 0.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import os
+import pathlib
+import uuid
+from collections.abc import Iterable
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import metrics
+
+# Rows of a row group: the unit a writer holds in memory.
+_GROUP_ROWS = 1 << 18
+
+_DTYPES = {"example": np.int64, "probability": np.float32, "label": np.int8}
+_KINDS = {
+  "example": (pa.types.is_integer, "integers"),
+  "probability": (pa.types.is_floating, "floats"),
+  "label": (pa.types.is_integer, "integers"),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+  """Predictions of consecutive rows.
+
+  Attributes:
+    example: `[rows]` int64, the rows' numbers in the input, ascending.
+    probability: `[rows]` float, of a click, in [0, 1].
+    label: `[rows]` integer, 0 or 1; None where it is not known.
+  """
+
+  example: np.ndarray
+  probability: np.ndarray
+  label: np.ndarray | None = None
+
+  def __post_init__(self) -> None:
+    shapes = {np.shape(column) for column in self.columns().values()}
+    if len(shapes) > 1 or len(shapes.pop()) != 1:
+      found = {name: np.shape(c) for name, c in self.columns().items()}
+      raise ValueError(f"columns should all be [rows], are {found}")
+
+  def columns(self) -> dict[str, np.ndarray]:
+    """Returns the columns that are there, by name."""
+    columns = {"example": self.example, "probability": self.probability}
+    return columns if self.label is None else columns | {"label": self.label}
+
+  def __len__(self) -> int:
+    return len(self.example)
+
+  def __getitem__(self, rows: slice) -> "Batch":
+    return Batch(**{name: c[rows] for name, c in self.columns().items()})
+
+
+def write(path: str | os.PathLike, batches: Iterable[Batch]) -> int:
+  """Writes the batches to the file `path`, whole or not at all.
+
+  Args:
+    path: parquet, compressed with zstd; a file there is replaced.
+    batches: in the input's order, of any length; all with labels or none.
+
+  Returns:
+    The number of rows written.
+
+  Raises:
+    InputError: examples out of order, a probability or label out of its range.
+    ValueError: some batches have labels and some have none.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  aside = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
+  try:
+    rows = _fill(aside, _checked(batches, path))
+    os.replace(aside, path)
+  finally:
+    aside.unlink(missing_ok=True)
+  return rows
+
+
+def count(path: str | os.PathLike) -> int:
+  """Returns the number of rows of `path`, reading only its footer."""
+  with _open(path) as file:
+    return file.metadata.num_rows
+
+
+def iterate(
+  path: str | os.PathLike, *, chunk_rows: int = 1 << 17
+) -> Iterator[Batch]:
+  """Yields the predictions of `path`, at most `chunk_rows` at a time, checked.
+
+  Raises:
+    InputError: no parquet file, a column that is missing or of a wrong type, an
+      empty cell, examples out of order or twice, a probability outside [0, 1],
+      a label that is not 0 or 1.
+  """
+  with _open(path) as file:
+    names = [n for n in _DTYPES if n in file.schema_arrow.names]
+    parts = file.iter_batches(batch_size=chunk_rows, columns=names)
+    yield from _checked(_numpy(parts, path), path)
+
+
+def read(path: str | os.PathLike) -> Batch:
+  """Returns all predictions of `path`, held in memory; see `iterate`."""
+  parts = list(iterate(path))
+  if not parts:
+    return Batch(np.zeros(0, np.int64), np.zeros(0, np.float32))
+  columns = zip(*(part.columns().values() for part in parts))
+  return Batch(*map(np.concatenate, columns))
+
+
+def _fill(path: pathlib.Path, batches: Iterator[Batch]) -> int:
+  """Writes the file in row groups of `_GROUP_ROWS`; returns its rows."""
+  first = next(batches, Batch(np.zeros(0), np.zeros(0)))
+  schema = pa.schema(
+    [(name, pa.from_numpy_dtype(_DTYPES[name])) for name in first.columns()]
+  )
+  rows = 0
+  with pq.ParquetWriter(
+    path,
+    schema,
+    compression="zstd",
+    use_dictionary=False,
+    column_encoding={"example": "DELTA_BINARY_PACKED"},
+  ) as writer:
+    for group in _groups(itertools.chain([first], batches)):
+      writer.write_table(
+        pa.Table.from_batches([_arrow(batch, schema) for batch in group])
+      )
+      rows += sum(map(len, group))
+  return rows
+
+
+def _groups(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
+  held: list[Batch] = []
+  for batch in batches:
+    held.append(batch)
+    if sum(map(len, held)) >= _GROUP_ROWS:
+      yield held
+      held = []
+  if held:
+    yield held
+
+
+def _arrow(batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
+  columns = batch.columns()
+  if list(columns) != schema.names:
+    raise ValueError(
+      f"every batch should have the columns {schema.names} of the first, one "
+      f"has {list(columns)}"
+    )
+  arrays = [pa.array(c.astype(_DTYPES[n])) for n, c in columns.items()]
+  return pa.record_batch(arrays, schema=schema)
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike) -> Iterator[pq.ParquetFile]:
+  """Opens a file of predictions whose columns are there and of right types."""
+  try:
+    # Without pre_buffer a row group is streamed: memory stays bounded.
+    file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+  except FileNotFoundError:
+    raise InputError(f"{path} does not exist") from None
+  except (OSError, pa.ArrowException) as error:
+    raise InputError(f"{path} should be a parquet file: {error}") from None
+  with file:
+    _check_columns(file.schema_arrow, path)
+    yield file
+
+
+def _check_columns(schema: pa.Schema, path: str | os.PathLike) -> None:
+  for name, (holds, kind) in _KINDS.items():
+    if name not in schema.names:
+      if name == "label":
+        continue
+      raise InputError(
+        f"{path} should have a column {name!r}, has {', '.join(schema.names)}"
+      )
+    if not holds(schema.field(name).type):
+      raise InputError(
+        f"{path}: column {name!r} should hold {kind}, holds "
+        f"{schema.field(name).type}"
+      )
+
+
+def _numpy(
+  parts: Iterator[pa.RecordBatch], path: str | os.PathLike
+) -> Iterator[Batch]:
+  """Yields Arrow batches as numpy; an empty cell or torn page: InputError."""
+  row = 0
+  try:
+    for part in parts:
+      for name in part.schema.names:
+        if part[name].null_count:
+          empty = row + part[name].is_null().index(True).as_py()
+          raise InputError(f"{path}, row {empty}: {name} is empty")
+      columns = {
+        n: part[n].to_numpy() for n in _DTYPES if n in part.schema.names
+      }
+      yield Batch(**columns)
+      row += part.num_rows
+  except (OSError, pa.ArrowException) as error:
+    raise InputError(f"{path} is torn near row {row}: {error}") from None
+
+
+def _checked(
+  batches: Iterable[Batch], path: str | os.PathLike
+) -> Iterator[Batch]:
+  """Yields the batches that have rows; a wrong value: InputError."""
+  row, last = 0, None
+  for batch in batches:
+    if not len(batch):
+      continue
+    _check(batch, path=path, row=row, last=last)
+    row, last = row + len(batch), int(batch.example[-1])
+    yield batch
+
+
+def _check(
+  batch: Batch, *, path: str | os.PathLike, row: int, last: int | None
+) -> None:
+  """Refuses wrong values; `row` is that of the first one, `last` before it."""
+  before = np.concatenate([[-1 if last is None else last], batch.example[:-1]])
+  rule = "0 or more, ascending, each once"
+  refuse = functools.partial(metrics.refuse, where=f"{path}, ", row=row)
+  refuse(batch.example <= before, batch.example, "example", rule)
+  inside = (batch.probability >= 0) & (batch.probability <= 1)
+  refuse(~inside, batch.probability, "probability", "in [0, 1]")
+  if batch.label is not None:
+    refuse((batch.label & ~1) != 0, batch.label, "label", "0 or 1")

@@ -1,0 +1,67 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+
+from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation.predictions import Batch
+
+
+def _write(path, probability):
+  rows = np.arange(len(probability))
+  predictions.write(path, [Batch(rows, np.array(probability), rows % 2)])
+  return str(path)
+
+
+def _run(*flags):
+  return subprocess.run(
+    [sys.executable, "-m", "pipelines.churn", *flags],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_two_files_give_json_a_page_and_a_table(tmp_path):
+  one = _write(tmp_path / "one.parquet", [0.5, 0.25, 0.75])
+  other = _write(tmp_path / "other.parquet", [0.5, 0.5, 0.25])
+  output = tmp_path / "out"
+  done = _run(f"--runs={one},{other}", f"--output={output}")
+  assert done.returncode == 0, done.stderr
+  found = json.loads((output / "churn.json").read_text())
+  # (0 + 0.25 + 0.5) / 3
+  assert found["mean_absolute"] == 0.25
+  assert found["flips"] == {"0.1": 0.0, "0.5": 2 / 3}
+  assert (output / "report.html").is_file()
+  lines = done.stdout.splitlines()
+  assert ["mean", "absolute", "difference", "0.250"] in map(str.split, lines)
+  assert lines[-1] == str(output / "report.html")
+
+
+def test_other_examples_end_in_one_line_and_leave_nothing(tmp_path):
+  one = _write(tmp_path / "one.parquet", [0.5, 0.25, 0.75])
+  other = _write(tmp_path / "other.parquet", [0.5, 0.5])
+  output = tmp_path / "out"
+  done = _run(f"--runs={one},{other}", f"--output={output}")
+  assert done.returncode == 1
+  assert "error: " in done.stderr
+  assert "has 3 rows; it has 2" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert not output.exists()
+
+
+def test_a_threshold_that_is_no_number_is_refused(tmp_path):
+  one = _write(tmp_path / "one.parquet", [0.5])
+  other = _write(tmp_path / "other.parquet", [0.5])
+  flags = (f"--runs={one},{other}", f"--output={tmp_path}", "--thresholds=x")
+  done = _run(*flags)
+  assert done.returncode == 1
+  assert "--thresholds should be numbers, has 'x'" in done.stderr
+
+
+def test_one_file_is_refused(tmp_path):
+  one = _write(tmp_path / "one.parquet", [0.5])
+  done = _run(f"--runs={one}", f"--output={tmp_path / 'out'}")
+  assert done.returncode == 1
+  assert "at least 2 runs, got 1" in done.stderr

@@ -1,0 +1,238 @@
+"""A whole run as a user starts it: real processes, real clusters."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ctr_codistill import config
+from ctr_codistill import stamped
+from ctr_codistill.criteo import preparation
+from ctr_codistill.criteo import synthetic
+from ctr_codistill.evaluation import curves
+
+ROOT = pathlib.Path(__file__).parents[1]
+STEPS = 24
+FLAGS = [
+  "--model.hidden=8",
+  "--model.embedding_dim=2",
+  "--training.batch_size=64",
+  f"--training.max_steps={STEPS}",
+  "--training.checkpoint_every=6",
+  "--training.summarize_every=3",
+  "--training.threads=1",
+  "--exchange.every_steps=4",
+  "--exchange.keep=100",
+  "--codistill.burn_in_steps=8",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  raw = folder / "clicks.tsv"
+  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 4000)))
+  preparation.prepare(
+    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
+  )
+  return folder / "data"
+
+
+def start(script, *flags):
+  return subprocess.Popen(
+    [sys.executable, "-m", f"pipelines.{script}", *map(str, flags)],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def run(script, *flags, status=0):
+  process = start(script, *flags)
+  said, _ = process.communicate(timeout=300)
+  assert process.returncode == status, said
+  return said
+
+
+@pytest.fixture(scope="module")
+def pair(data, tmp_path_factory):
+  """The work directory and output of 2 groups with 2 workers each."""
+  workdir = tmp_path_factory.mktemp("runs") / "pair"
+  flags = ["--groups=2", "--workers=2", *FLAGS]
+  said = run("launch", f"--data={data}", f"--workdir={workdir}", *flags)
+  return workdir, said
+
+
+def scalar(workdir, group, name):
+  return curves.read(workdir / f"group-{group}" / "events", name)
+
+
+def test_each_group_publishes_complete_snapshots(pair):
+  for group in (0, 1):
+    folder = pair[0] / "exchange" / f"group-{group}"
+    assert stamped.numbers(folder) == [4, 8, 12, 16, 20, 24]
+    assert stamped.verify(folder / "24")["group"] == group
+
+
+def test_the_teacher_counts_after_the_burn_in(pair):
+  steps, weights = scalar(pair[0], 0, "teacher/weight")
+  assert steps == list(range(1, STEPS + 1))
+  assert set(weights[:8]) == {0.0}
+  assert weights[-1] == 1.0
+
+
+def test_loss_is_the_label_term_plus_the_weighted_teacher_term(pair):
+  loss = dict(zip(*scalar(pair[0], 1, "loss")))
+  label = dict(zip(*scalar(pair[0], 1, "loss/label")))
+  teacher = dict(zip(*scalar(pair[0], 1, "loss/teacher")))
+  assert teacher
+  for step, value in loss.items():
+    expected = label[step] + teacher.get(step, 0.0)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_each_step_logs_how_stale_its_teacher_is(pair):
+  taught, _ = scalar(pair[0], 0, "loss/teacher")
+  steps, staleness = scalar(pair[0], 0, "teacher/staleness_steps")
+  _, seconds = scalar(pair[0], 0, "teacher/staleness_seconds")
+  assert taught and set(taught) <= set(steps)
+  assert max(map(abs, staleness)) < STEPS
+  assert min(seconds) >= 0
+
+
+def test_validation_is_logged_and_reported(pair):
+  steps, values = scalar(pair[0], 0, "validation/log_loss")
+  progress = json.loads((pair[0] / "group-0" / "progress.json").read_text())
+  assert steps[-1] == STEPS
+  assert progress["state"] == "done"
+  np.testing.assert_allclose(
+    progress["validation"]["log_loss"], values[-1], rtol=1e-6
+  )
+
+
+def test_both_workers_of_a_group_leave_a_log(pair):
+  for index in (0, 1):
+    log = pair[0] / "group-1" / f"worker-{index}.log"
+    assert f"training from step 0 to {STEPS}" in log.read_text()
+
+
+def test_progress_tells_steps_rate_loss_and_staleness(pair):
+  last = [line for line in pair[1].splitlines() if "group 0: done" in line][-1]
+  assert re.search(
+    r"step 24/24, [\d,]+ examples/s, loss 0\.\d+, teacher -?\d+ steps stale, "
+    r"validation log loss 0\.\d+",
+    last,
+  )
+
+
+def test_a_finished_run_started_again_trains_nothing(pair, data):
+  before = (pair[0] / "exchange/group-0/24/manifest.json").stat().st_mtime_ns
+  flags = ["--groups=2", "--workers=2", *FLAGS]
+  run("launch", f"--data={data}", f"--workdir={pair[0]}", *flags)
+  log = (pair[0] / "group-0" / "worker-0.log").read_text()
+  assert f"training from step {STEPS} to {STEPS}" in log
+  after = (pair[0] / "exchange/group-0/24/manifest.json").stat().st_mtime_ns
+  assert before == after
+
+
+def test_a_work_directory_of_another_experiment_is_named(pair, data):
+  flags = ["--groups=2", "--workers=2", *FLAGS, "--model.hidden=16"]
+  said = run(
+    "launch", f"--data={data}", f"--workdir={pair[0]}", *flags, status=1
+  )
+  assert "another experiment" in said
+  assert "model.hidden: (8,) against (16,)" in said
+  assert "Traceback" not in said
+
+
+def wait_for(condition, process):
+  deadline = time.monotonic() + 120
+  while not condition():
+    assert process.poll() is None, process.communicate()[0]
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
+def long_run(data, workdir):
+  flags = [f for f in FLAGS if "max_steps" not in f]
+  flags += ["--groups=1", "--workers=1", "--training.epochs=2000"]
+  process = start("launch", f"--data={data}", f"--workdir={workdir}", *flags)
+  checkpoints = workdir / "group-0" / "checkpoints"
+  wait_for(lambda: stamped.numbers(checkpoints), process)
+  return process
+
+
+def worker_pids(workdir):
+  """Returns the processes that train in `workdir`, by their command lines."""
+  found = []
+  for entry in pathlib.Path("/proc").iterdir():
+    if entry.name.isdecimal():
+      try:
+        words = (entry / "cmdline").read_bytes().split(b"\0")
+      except OSError:
+        continue
+      if b"pipelines.train" in words and f"--workdir={workdir}".encode() in words:
+        found.append(int(entry.name))
+  return found
+
+
+def test_ctrl_c_ends_all_and_the_run_goes_on_at_its_step(data, tmp_path):
+  process = long_run(data, tmp_path / "run")
+  process.send_signal(signal.SIGINT)
+  said, _ = process.communicate(timeout=60)
+  assert process.returncode == 130, said
+  assert not worker_pids(tmp_path / "run")
+  process = long_run(data, tmp_path / "run")
+  log = tmp_path / "run" / "group-0" / "worker-0.log"
+  wait_for(lambda: log.read_text().count("training from step") == 2, process)
+  process.send_signal(signal.SIGINT)
+  process.communicate(timeout=60)
+  starts = re.findall(r"training from step (\d+)", log.read_text())
+  assert int(starts[0]) == 0
+  assert int(starts[1]) >= 6 and int(starts[1]) % 6 == 0
+
+
+def test_a_killed_worker_ends_the_run_and_is_named(data, tmp_path):
+  process = long_run(data, tmp_path / "run")
+  (pid,) = worker_pids(tmp_path / "run")
+  os.kill(pid, signal.SIGKILL)
+  said, _ = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert "group 0 worker 0 was ended by SIGKILL" in said
+  assert not worker_pids(tmp_path / "run")
+
+
+def test_a_mistake_inside_a_worker_reaches_the_user(data, tmp_path):
+  manifest = json.loads((data / "train" / "records.json").read_text())
+  broken = tmp_path / "data"
+  subprocess.run(["cp", "-r", data, broken], check=True)
+  manifest["schema"] = "0" * 64
+  (broken / "train" / "records.json").write_text(json.dumps(manifest))
+  said = run(
+    "launch", f"--data={broken}", f"--workdir={tmp_path / 'run'}", status=1
+  )
+  assert "does not fit the schema" in said
+  assert "0" * 64 in said
+  assert "Traceback" not in said
+
+
+def test_a_flag_that_breaks_its_rule_is_named(data, tmp_path):
+  said = run(
+    "launch", f"--data={data}", f"--workdir={tmp_path}", "--workers=0", status=1
+  )
+  assert "experiment.workers should be at least 1, is 0" in said
+
+
+def test_help_lists_a_flag_for_every_field():
+  said = run("launch", "--help", status=1)
+  for section in ("data", "model", "optimizer", "training", "codistill"):
+    for name in vars(getattr(config.Experiment(), section)):
+      assert f"--{section}.{name}" in said or f"]{section}.{name}" in said

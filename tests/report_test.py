@@ -1,0 +1,167 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ctr_codistill.evaluation import churn_report
+from ctr_codistill.evaluation import report
+from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.comparison import Comparison
+from ctr_codistill.evaluation.metrics import Quality
+
+_LABEL = np.array([0, 0, 1, 1])
+_RUNS = np.array([[0.1, 0.4, 0.4, 0.8], [0.1, 0.2, 0.4, 0.9]])
+
+
+def _arm(name, loss, churn):
+  return {
+    "name": name,
+    "repeats": 2,
+    "log_loss": loss,
+    "auc": 0.77,
+    "normalized_entropy": 0.83,
+    "calibration": 1.0,
+    "churn": {"mean_absolute": churn, "relative": churn},
+  }
+
+
+def _arms():
+  return [
+    _arm("single", 0.5, 0.04),
+    _arm("mean of two", 0.49, None),
+    _arm("codistilled", 0.48, 0.03),
+  ]
+
+
+def _comparison(probability=_RUNS, label=_LABEL):
+  qualities = None
+  if label is not None:
+    qualities = tuple(Quality.of(row, label) for row in probability)
+  names = tuple(f"run-{i}" for i in range(len(probability)))
+  return Comparison(names, Churn.of(probability), qualities)
+
+
+def test_an_arm_averages_the_quality_of_its_repeats():
+  comparison = _comparison()
+  one, other = comparison.qualities
+  arm = report.arm("single", (one, other), comparison.churn, seconds=3)
+  assert arm["name"] == "single"
+  assert arm["repeats"] == 2
+  assert arm["log_loss"] == pytest.approx((one.log_loss + other.log_loss) / 2)
+  # 3.5 of 4 pairs, and 4 of 4.
+  assert arm["auc"] == pytest.approx((3.5 + 4) / 8)
+  # (0.2 + 0.1) / 4, and 2 (0.2 / 0.6 + 0.1 / 1.7) / 4
+  relative = (0.4 / 0.6 + 0.2 / 1.7) / 4
+  wanted = {"mean_absolute": 0.075, "relative": relative}
+  assert arm["churn"] == pytest.approx(wanted)
+  assert arm["seconds"] == 3
+
+
+def test_an_arm_without_repeats_has_no_churn():
+  arm = report.arm("mean of two", _comparison().qualities[:1], None)
+  assert arm["churn"] == {"mean_absolute": None, "relative": None}
+
+
+def test_report_json_has_the_names_that_others_rely_on(tmp_path):
+  path = report.arms_report(
+    _arms(), tmp_path / "new", title="t", best_log_loss=0.47, facts={"rows": 7}
+  )
+  assert path == tmp_path / "new" / "report.html"
+  found = json.loads((tmp_path / "new" / "report.json").read_text())
+  assert found == {"arms": _arms(), "rows": 7, "best_log_loss": 0.47}
+
+
+def test_churn_is_compared_with_the_first_arm():
+  table = report.arms_table(_arms())
+  # 0.03 / 0.04 is a quarter less.
+  assert list(table["against first"]) == ["", "–", "-25 %"]
+  assert list(table["churn"]) == ["0.0400", "–", "0.0300"]
+  assert "above best" not in table
+
+
+def test_the_best_possible_log_loss_adds_a_column():
+  table = report.arms_table(_arms(), best_log_loss=0.47)
+  assert list(table["above best"]) == ["+0.03000", "+0.02000", "+0.01000"]
+
+
+def test_the_text_table_is_aligned():
+  lines = report.arms_text(_arms()).splitlines()
+  assert lines[0].startswith("arm          repeats  log loss")
+  assert lines[2].startswith("single             2   0.50000")
+  assert lines[4].startswith("codistilled        2   0.48000")
+  assert lines[4].endswith("-25 %")
+  assert len(lines[0]) == len(lines[1]) == len(lines[4])
+
+
+def test_arms_that_were_not_repeated_make_a_page_without_churn(tmp_path):
+  path = report.arms_report([_arms()[1]], tmp_path, title="t")
+  assert "<svg" not in path.read_text()
+
+
+def test_churn_json_holds_the_measures_by_name(tmp_path):
+  churn_report.write(_comparison(), tmp_path)
+  found = json.loads((tmp_path / "churn.json").read_text())
+  assert found["mean_absolute"] == pytest.approx(0.075)
+  assert (found["examples"], found["runs"], found["pairs"]) == (4, 2, 1)
+  assert found["equal"] == 0.5
+  # Only 0.5 is asked for, and no prediction crosses it.
+  assert found["flips"] == {"0.5": 0.0}
+  (pair,) = found["by_pair"]
+  assert (pair["first"], pair["second"]) == ("run-0", "run-1")
+  # (0 + 0.2 + 0 - 0.1) / 4
+  assert pair["shift"] == pytest.approx(0.025)
+  assert [run["auc"] for run in found["by_run"]] == [3.5 / 4, 1.0]
+  assert sum(g["examples"] for g in found["by_probability"]) == 4
+
+
+def test_what_is_undefined_is_null_in_json(tmp_path):
+  label = np.zeros(4, int)  # one class: no AUC
+  churn_report.write(_comparison(label=label), tmp_path)
+  text = (tmp_path / "churn.json").read_text()
+  assert json.loads(text)["by_run"][0]["auc"] is None
+  assert "NaN" not in text
+
+
+def test_without_labels_the_page_says_so(tmp_path):
+  comparison = _comparison(label=None)
+  path = churn_report.write(comparison, tmp_path)
+  assert "no labels" in path.read_text()
+  assert "log loss" not in churn_report.text(comparison)
+
+
+def test_equal_runs_make_a_page_without_pictures(tmp_path):
+  path = churn_report.write(_comparison(_RUNS[[0, 0]]), tmp_path)
+  assert "100.0 %" in path.read_text()
+  assert "<svg" not in path.read_text()
+
+
+def test_differences_too_small_for_the_histogram_make_a_page(tmp_path):
+  comparison = _comparison(_RUNS[[0, 0]] + [[0.0], [1e-9]])
+  path = churn_report.write(comparison, tmp_path)
+  assert path.read_text().count("<svg") == 2
+
+
+def test_groups_by_probability_have_about_equal_numbers(tmp_path):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(-1, 1, 10_000)
+  noisy = logits + 0.1 * rng.normal(size=(2, 10_000))
+  comparison = _comparison(1 / (1 + np.exp(-noisy)), label=None)
+  groups = churn_report.facts(comparison)["by_probability"]
+  assert len(groups) == 10
+  assert all(400 < group["examples"] < 1600 for group in groups)
+  probability = [group["probability"] for group in groups]
+  assert probability == sorted(probability)
+  total = sum(g["examples"] * g["mean_absolute"] for g in groups) / 10_000
+  assert total == pytest.approx(comparison.churn.mean_absolute)
+
+
+def test_the_same_numbers_give_the_same_bytes(tmp_path):
+  one = churn_report.write(_comparison(), tmp_path / "one")
+  other = churn_report.write(_comparison(), tmp_path / "other")
+  assert one.read_bytes() == other.read_bytes()
+
+
+def test_plain_turns_numpy_into_json():
+  value = {"a": np.float64(1.5), 2: (np.arange(2), math.nan)}
+  assert report.plain(value) == {"a": 1.5, "2": [[0, 1], None]}
