@@ -32,13 +32,15 @@ quickstart: $(VENV)/.installed
 	rm -rf $(OUT)
 	mkdir -p $(OUT)
 ifdef DATA
-	$(RUN) pipelines.prepare --input='$(DATA)' --output=$(OUT)/data
+	$(RUN) pipelines.prepare --input='$(DATA)' --output=$(OUT)/data \
+	  --min_count=2 --oov=1
 	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
 	  --data=$(OUT)/data --output=$(OUT)
 else
 	$(RUN) pipelines.synthesize --rows=$(ROWS) --output=$(OUT)/clicks.tsv.gz \
 	  --truth=$(OUT)/truth.parquet
-	$(RUN) pipelines.prepare --input=$(OUT)/clicks.tsv.gz --output=$(OUT)/data
+	$(RUN) pipelines.prepare --input=$(OUT)/clicks.tsv.gz --output=$(OUT)/data \
+	  --min_count=2 --oov=1
 	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
 	  --data=$(OUT)/data --output=$(OUT) --truth=$(OUT)/truth.parquet
 endif
@@ -55,7 +57,7 @@ format: $(VENV)/.tests
 	$(VENV)/bin/ruff check --fix .
 
 bazel: $(VENV)/.tests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tools/bazel.sh test //...
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .ci/bazel test //...
 
 clean:
 	rm -rf $(VENV) runs

@@ -25,9 +25,11 @@ def _number(
   default: float, text: str, *, low: float, high: float = math.inf
 ) -> Any:
   rule = f"at least {low:g}" + (
-    f", at most {high:g}" if high < math.inf else ""
+    f", at most {high:.10g}" if high < math.inf else ""
   )
-  return _field(default, text, rule, lambda x: low <= x <= high)
+  return _field(
+    default, text, rule, lambda x: low <= x <= high and x < math.inf
+  )
 
 
 def _positive(default: float, text: str) -> Any:
@@ -161,6 +163,14 @@ class Training(_Checked):
   evaluate_every: int = _number(
     1000, "steps between validations; 0: only at the end", low=0
   )
+  average_decay: float = _number(
+    0.0,
+    "what is served: 0 the weights themselves, else their moving average with"
+    " at most this weight on the past",
+    low=0,
+    high=0.9999,
+  )
+  average_every: int = _number(16, "steps between updates of it", low=1)
   summarize_every: int = _number(
     10, "steps between writes of what was logged", low=1
   )

@@ -13,7 +13,6 @@ import pathlib
 import shutil
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -38,11 +37,6 @@ class Servable(tf.Module):
     # A wrapped function keeps Keras' own objects out of the SavedModel, whose
     # saving would trace every layer again.
     self._logit = _untracked(model)
-
-  def assign(self, weights: Sequence[tf.Variable]) -> None:
-    """Copies `weights`, the trained model's, in the order of its `weights`."""
-    for own, new in zip(self.weights, weights, strict=True):
-      own.assign(new.read_value())
 
   def signatures(self) -> dict[str, Callable]:
     """Returns the concrete functions by their names."""

@@ -132,7 +132,8 @@ def keep_newest(root: str | os.PathLike, count: int) -> None:
 
   The stamp goes first, so that a reader never takes a half-deleted directory.
   """
-  for number in numbers(root)[:-count]:
+  found = numbers(root)
+  for number in found[: max(len(found) - count, 0)]:
     path = pathlib.Path(root) / str(number)
     (path / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
@@ -165,9 +166,9 @@ def _manifest(path: str | os.PathLike) -> dict[str, Any]:
       raise TypeError("facts should be an object")
     if not isinstance(manifest["files"], dict):
       raise TypeError("files should be an object")
-  except FileNotFoundError:
+  except OSError as error:
     raise TornError(
-      f"{path} is no complete directory: it has no {MANIFEST}"
+      f"{path} is no complete directory; {MANIFEST} there: {error.strerror}"
     ) from None
   except (ValueError, KeyError, TypeError) as error:
     raise TornError(f"{name} is no manifest: {error}") from None

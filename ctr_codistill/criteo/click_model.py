@@ -33,8 +33,8 @@ _VALUES = {
   "C23": 0.21, "C24": 0.14, "C25": 0.14, "C26": 0.10,
 }  # fmt: skip
 _PAIRS = {
-  ("C14", "C17"): 0.32, ("C20", "C23"): 0.32, ("C6", "C17"): 0.32,
-  ("C6", "C23"): 0.32, ("C14", "C20"): 0.30,
+  ("C14", "C17"): 0.34, ("C20", "C23"): 0.34, ("C6", "C17"): 0.34,
+  ("C6", "C23"): 0.34, ("C14", "C20"): 0.34,
 }  # fmt: skip
 _PRODUCTS = {("C2", "C18"): 0.14, ("C13", "C24"): 0.14}
 # Where the curve turns (in doublings), its slope and bend, a doubling.
@@ -75,10 +75,10 @@ def levels(scores: np.ndarray, *, signal: float, bias: int) -> np.ndarray:
 
 def scores(
   seed: int,
+  *,
   numerics: np.ndarray,
   categories: np.ndarray,
   days: np.ndarray,
-  *,
   drift: float,
 ) -> np.ndarray:
   """Returns the rows' scores in parts of 2**-16 of a logit, int64 `[rows]`.

@@ -1,7 +1,7 @@
 """What the training rows hold: counts of values, moments of integers.
 
-Sums that merge: each block is counted by itself, in any thread; merged in the
-order of the input they give the same bits every time.
+Sums that merge: each block is counted by itself, in any thread. They are sums
+of integers, so that the same rows give the same bits however they were cut.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from ctr_codistill.criteo.schema import Categorical
 from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
 
-_LEAST_VARIANCE = 1e-12
+_SCALE = 1 << 16
 _MERGE_AT = 1 << 20
 _TYPE = pa.schema([("value", pa.binary()), ("count", pa.int64())])
 
@@ -31,8 +31,9 @@ class Counts:
 
   Attributes:
     rows: how many.
-    moments: float64 `[3, numerics]`: number, sum and sum of squares of
-      sign(x) * log(1 + |x|) over the integers that are there.
+    moments: Python integers `[3, numerics]`: number, sum and sum of squares of
+      sign(x) * log(1 + |x|), rounded to units of 2**-16, over the integers that
+      are there.
     values: for each categorical its values with their counts, a table of
       `value` and `count`; a value may stand there more than once.
   """
@@ -64,18 +65,18 @@ def count(rows: Rows, stop: int) -> Counts:
 def nothing(numerics: int, categoricals: int) -> Counts:
   """Returns the sums over no rows."""
   tables = [_TYPE.empty_table() for _ in range(categoricals)]
-  return Counts(0, np.zeros((3, numerics)), tuple(tables))
+  return Counts(0, np.zeros((3, numerics), object), tuple(tables))
 
 
 def numerics(counts: Counts, names: Sequence[str]) -> tuple[Numeric, ...]:
   """Returns the numeric features with their statistics."""
   found = []
   for name, (number, total, squares) in zip(names, counts.moments.T):
-    mean = total / max(number, 1)
-    variance = squares / max(number, 1) - mean**2
-    std = variance**0.5 if variance > _LEAST_VARIANCE else 1.0
+    spread = number * squares - total**2
+    scale = max(number, 1) * _SCALE
+    std = spread**0.5 / scale if spread else 1.0
     boundaries = schema.log_squared_boundaries()
-    found.append(Numeric(name, float(mean), float(std), boundaries))
+    found.append(Numeric(name, total / scale, std, boundaries))
   return tuple(found)
 
 
@@ -123,7 +124,10 @@ def _moments(numeric: np.ndarray) -> np.ndarray:
   there = (numeric != MISSING).T
   values = np.where(there, numeric.T, 0).astype(np.float64)
   logs = np.sign(values) * np.log1p(np.abs(values))
-  return np.stack([there.sum(1), logs.sum(1), (logs**2).sum(1)])
+  units = np.rint(logs * _SCALE).astype(np.int64)
+  # At most 2**41 each: a block's squares fit, those of many need not.
+  sums = [there.sum(1), units.sum(1), (units**2).sum(1)]
+  return np.stack(sums).astype(object)
 
 
 def _values(array: pa.DictionaryArray) -> pa.Table:

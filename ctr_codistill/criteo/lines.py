@@ -140,7 +140,7 @@ def _chunks(path: str, size: int) -> Iterator[bytes]:
   """Yields the bytes of a file without a byte order mark, never none."""
   try:
     with _open(path) as file:
-      chunk = file.read(size).removeprefix(BOM)
+      chunk = file.read(size + len(BOM)).removeprefix(BOM)
       if not chunk:
         raise InputError(f"input {path} is empty")
       while chunk:

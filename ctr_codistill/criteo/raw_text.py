@@ -17,6 +17,7 @@ _SPLIT = 1000
 
 
 def text(
+  *,
   labels: np.ndarray,
   numerics: np.ndarray,
   codes: np.ndarray,

@@ -19,7 +19,7 @@ from ctr_codistill.criteo import raw_text
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.errors import InputError
 
-_BLOCK = 8192  # rows at a time; more would leave the cache
+_BLOCK = 16_384  # rows at a time: fewer cost calls, more cost cache misses
 _SAMPLE = 32_768  # rows from which the click rate is set
 _END = 2**60
 
@@ -30,7 +30,7 @@ class Spec:
 
   Attributes:
     seed: decides rows and effects, 0 to 2**63 - 1.
-    click_rate: about the share of clicks, 0.01 to 0.99.
+    click_rate: about the share of clicks, 0.01 to 0.99; drift moves it later.
     signal: spread of the true logits, 0 to 4; more makes clicks easier to
       predict. 1 has a best log loss of about 0.44 and a best AUC of about 0.80.
     rows_per_day: rows until the next day begins, at least 1.
@@ -117,10 +117,10 @@ def text(clicks: Clicks) -> bytes:
   for place, name in enumerate(population.CATEGORICALS):
     codes[place] = _code(name, clicks.categories[:, place])
   return raw_text.text(
-    clicks.labels,
-    clicks.numerics.T,
-    codes,
-    clicks.categories.T == MISSING,
+    labels=clicks.labels,
+    numerics=clicks.numerics.T,
+    codes=codes,
+    empty=clicks.categories.T == MISSING,
   )
 
 
@@ -142,7 +142,11 @@ def _scored(
   numerics = population.numerics(spec.seed, who)
   categories = population.categories(spec.seed, who)
   scores = click_model.scores(
-    spec.seed, numerics, categories, days, drift=spec.drift
+    spec.seed,
+    numerics=numerics,
+    categories=categories,
+    days=days,
+    drift=spec.drift,
   )
   return numerics, categories, scores
 

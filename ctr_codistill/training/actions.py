@@ -6,35 +6,19 @@ does is decided in here.
 
 import logging
 from collections.abc import Callable
-from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo.records import Shards
 from ctr_codistill.evaluation.metrics import Quality
-from ctr_codistill.serving import Servable
 from ctr_codistill.training.journal import Journal
+from ctr_codistill.training.served import Served
 from ctr_codistill.training.strategy import Agreement
 
 _LOG = logging.getLogger(__name__)
 _VALIDATION_ROWS = 8192
-
-
-def publish(
-  servable: Servable,
-  weights: Sequence[tf.Variable],
-  leave: Callable[[int], None],
-) -> Callable[[int], None]:
-  """Returns the chief's publication: copy the weights, then `leave(step)`."""
-
-  def action(step: int) -> None:
-    servable.assign(weights)
-    leave(step)
-
-  return action
 
 
 def refresh_teacher(
@@ -62,6 +46,7 @@ def refresh_teacher(
 
 
 def evaluate(
+  served: Served,
   probability: Callable[[np.ndarray], np.ndarray],
   shards: Shards,
   agreement: Agreement,
@@ -73,7 +58,8 @@ def evaluate(
   """Returns the validation: each worker predicts a share, the sums are added.
 
   Args:
-    probability: predictions `[batch]` for rows `[batch, columns]`.
+    served: the model to judge.
+    probability: its predictions `[batch]` for rows `[batch, columns]`.
     shards: the validation rows.
     agreement: of the group.
     journal: takes the figures.
@@ -83,6 +69,7 @@ def evaluate(
   bounds = np.linspace(0, shards.rows, workers + 1).astype(int)
 
   def action(step: int) -> None:
+    served.refresh(step)
     own = Quality.empty()
     low, high = int(bounds[worker]), int(bounds[worker + 1])
     for start in range(low, high, _VALIDATION_ROWS):

@@ -7,7 +7,6 @@ traces nothing again.
 
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -42,9 +41,6 @@ class Trainer:
       self.model, self.optimizer = model(), optimizer()
       self.optimizer.build(self.model)
     self._step = tf.function(self._replicated, autograph=False)
-    self._logit = tf.function(
-      lambda features: self.model(features, training=False), autograph=False
-    )
     self._zeros = tf.zeros([batch_size // strategy.num_replicas_in_sync])
 
   @property
@@ -73,11 +69,6 @@ class Trainer:
       The sums over this worker's rows of the label and the teacher term, `[2]`.
     """
     return self._step(rows, teacher, tf.constant(weight, tf.float32))
-
-  def probability(self, rows: np.ndarray) -> np.ndarray:
-    """Returns this worker's predictions `[batch]` for int32 rows; no collective."""
-    logit = self._logit(self.features(tf.constant(rows)))
-    return tf.sigmoid(logit).numpy()
 
   def _replicated(
     self, rows: tf.Tensor, teacher: tf.Tensor, weight: tf.Tensor

@@ -30,6 +30,7 @@ from ctr_codistill.training.checkpoints import Checkpoints
 from ctr_codistill.training.journal import Entry
 from ctr_codistill.training.journal import Journal
 from ctr_codistill.training.loop import Action
+from ctr_codistill.training.served import Served
 from ctr_codistill.training.trainer import Trainer
 from ctr_codistill.training.workdir import Place
 
@@ -93,11 +94,18 @@ class Worker:
       clock=clock,
       is_chief=place.cluster.is_chief,
     )
+    self._served = Served(
+      self._model(),
+      self._trainer.model.weights,
+      decay=training.average_decay,
+      every=training.average_every,
+    )
     self._checkpoints = Checkpoints(
       place.folder / "checkpoints",
       keep=_KEPT_CHECKPOINTS,
       model=self._trainer.model,
       optimizer=self._trainer.optimizer,
+      served=self._served.model,
     )
 
   def run(self) -> None:
@@ -155,9 +163,12 @@ class Worker:
     training, place = self._experiment.training, self._place
     every = self._experiment.exchange.every_steps
     found = [Action(self._journal.write, training.summarize_every)]
+    if self._served.averages:
+      found.append(Action(self._served.update, training.average_every))
     if self._validation.rows:
       evaluate = actions.evaluate(
-        self._trainer.probability,
+        self._served,
+        self._served.probability(self._trainer.features),
         self._validation,
         self._agreement,
         self._journal,
@@ -176,7 +187,7 @@ class Worker:
   def _publication(self) -> Callable[[int], None]:
     place = self._place
     servable = Servable(
-      self._model(), self._schema, Lookup(self._schema, place.data)
+      self._served.model, self._schema, Lookup(self._schema, place.data)
     )
     writer = snapshots.Writer(
       servable,
@@ -187,7 +198,8 @@ class Worker:
     root = exchange.folder(place.workdir, place.group)
     keep = self._experiment.exchange.keep
 
-    def leave(step: int) -> None:
+    def publish(step: int) -> None:
+      self._served.refresh(step)
       facts = {
         "group": place.group,
         "schema": self._schema.fingerprint,
@@ -195,7 +207,7 @@ class Worker:
       }
       exchange.publish(writer, root, step, facts, keep=keep)
 
-    return actions.publish(servable, self._trainer.model.weights, leave)
+    return publish
 
 
 def total_steps(

@@ -1,0 +1,107 @@
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import pipelines
+from ctr_codistill import config
+from pipelines import config_flags
+
+ROOT = pathlib.Path(pipelines.__file__).parents[1]
+
+# Flags are one set a process, which other tests of this process may fill.
+SCRIPT = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from ctr_codistill import config
+from pipelines import config_flags
+
+before = set(flags.FLAGS)
+config_flags.define()
+defined = {n: flags.FLAGS[n].help for n in set(flags.FLAGS) - before}
+said = []
+for arguments in json.load(sys.stdin):
+  with flagsaver.flagsaver():
+    try:
+      flags.FLAGS(["program", *arguments])
+      said.append(config.to_json(config_flags.experiment()))
+    except (ValueError, flags.Error) as error:
+      said.append(f"{type(error).__name__}: {error}")
+print(json.dumps([defined, said]))
+"""
+
+
+def _ask(*argument_lists):
+  """Returns the flags' helps, and an experiment or error a list."""
+  done = subprocess.run(
+    [sys.executable, "-c", SCRIPT],
+    input=json.dumps(argument_lists),
+    capture_output=True,
+    text=True,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+    timeout=60,
+    check=True,
+  )
+  return json.loads(done.stdout)
+
+
+def _fields(cls, prefix=""):
+  for field in dataclasses.fields(cls):
+    if dataclasses.is_dataclass(field.type):
+      yield from _fields(field.type, f"{field.name}.")
+    else:
+      yield prefix + field.name, field
+
+
+OTHER = config.from_dict(
+  {
+    "groups": 3,
+    "workers": 2,
+    "data": {"sharing": "disjoint"},
+    "model": {"hidden": [5, 6], "dropout": 0.1},
+    "optimizer": {"learning_rate": 1 / 3, "initial_accumulator": 1e-10},
+    "training": {"batch_size": 10, "seed": 2**31 - 1},
+    "codistill": {"weight": 1e-17},
+    "exchange": {"keep": 2},
+  }
+)
+NARROW = config.from_dict({"model": {"hidden": []}})
+
+
+def test_every_field_has_a_flag_with_its_help():
+  defined, _ = _ask()
+  wanted = {n: f.metadata["help"] for n, f in _fields(config.Experiment)}
+  assert defined == wanted
+
+
+@pytest.mark.parametrize("experiment", [config.Experiment(), OTHER, NARROW])
+def test_flags_and_back_give_an_equal_experiment(experiment):
+  _, (said,) = _ask(config_flags.as_arguments(experiment))
+  assert config.from_json(said) == experiment
+
+
+def test_no_flags_are_the_defaults():
+  _, (said,) = _ask([])
+  assert config.from_json(said) == config.Experiment()
+
+
+def test_a_wrong_value_is_refused_by_its_name():
+  _, said = _ask(
+    ["--training.batch_size=0"],
+    ["--training.batch_size=many"],
+    ["--model.hidden=8,x"],
+    ["--model.numeric=raw"],
+    ["--codistill.weight=nan"],
+    ["--workers=3"],
+  )
+  assert said[0].endswith("training.batch_size should be at least 1, is 0")
+  assert "--training.batch_size=many" in said[1]
+  assert said[2].endswith("is [8, 'x']")
+  assert said[3].endswith("is 'raw'")
+  assert said[4].endswith("codistill.weight should be at least 0, is nan")
+  assert said[5].endswith("multiple of the 3 workers of a group, is 256")

@@ -1,0 +1,204 @@
+import dataclasses
+import json
+import math
+
+import pytest
+
+from ctr_codistill import config
+from ctr_codistill.errors import InputError
+
+# For each field a value that breaks its rule, and what is said of it.
+WRONG = [
+  ("groups", 0, "experiment.groups should be at least 1, is 0"),
+  ("workers", -1, "experiment.workers should be at least 1, is -1"),
+  ("data.sharing", "own", "should be one of same, disjoint, is 'own'"),
+  ("data.window_rows", 0, "data.window_rows should be at least 1, is 0"),
+  ("model.name", "gbdt", "model.name should be one of dnn, dcn, is 'gbdt'"),
+  ("model.hidden", [8, 0], r"should be each at least 1, is \(8, 0\)"),
+  ("model.embedding_dim", 0, "model.embedding_dim should be .*, is 0"),
+  ("model.embedding_scale", 0.0, "should be above 0, is 0.0"),
+  ("model.numeric", "raw", "one of log, bins, both, is 'raw'"),
+  ("model.dropout", 1.0, "at least 0, at most 0.99, is 1.0"),
+  ("optimizer.name", "adam", "one of adagrad, sgd, is 'adam'"),
+  ("optimizer.learning_rate", -0.1, "should be above 0, is -0.1"),
+  ("optimizer.embedding_learning_rate", 0.0, "should be above 0, is 0.0"),
+  ("optimizer.decay", "cosine", "one of constant, linear, is 'cosine'"),
+  ("optimizer.initial_accumulator", 0.0, "should be above 0, is 0.0"),
+  ("training.batch_size", 0, "training.batch_size .* at least 1, is 0"),
+  ("training.epochs", 0.0, "training.epochs should be above 0, is 0.0"),
+  ("training.max_steps", -1, "training.max_steps .* at least 0, is -1"),
+  ("training.seed", 2**31, "at most 2147483647, is 2147483648"),
+  ("training.checkpoint_every", -5, "should be at least 0, is -5"),
+  ("training.evaluate_every", -6, "should be at least 0, is -6"),
+  ("training.average_decay", 1.0, "at least 0, at most 0.9999, is 1.0"),
+  ("training.average_every", 0, "should be at least 1, is 0"),
+  ("training.summarize_every", 0, "should be at least 1, is 0"),
+  ("training.collective_timeout", 0.0, "should be above 0, is 0.0"),
+  ("training.threads", -2, "training.threads .* at least 0, is -2"),
+  ("codistill.weight", -0.5, "codistill.weight .* at least 0, is -0.5"),
+  ("codistill.burn_in_steps", -7, "should be at least 0, is -7"),
+  ("exchange.every_steps", 0, "exchange.every_steps .* at least 1, is 0"),
+  ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
+]
+
+# No field has its default.
+OTHER = {
+  "groups": 3,
+  "workers": 2,
+  "data": {"sharing": "disjoint", "window_rows": 7},
+  "model": {
+    "name": "dcn",
+    "hidden": [5, 6],
+    "embedding_dim": 3,
+    "embedding_scale": 0.3,
+    "numeric": "log",
+    "dropout": 0.1,
+  },
+  "optimizer": {
+    "name": "sgd",
+    "learning_rate": 1 / 3,
+    "embedding_learning_rate": 1e-7,
+    "decay": "linear",
+    "initial_accumulator": 0.1,
+  },
+  "training": {
+    "batch_size": 10,
+    "epochs": 0.5,
+    "max_steps": 9,
+    "seed": 2**31 - 1,
+    "checkpoint_every": 11,
+    "evaluate_every": 0,
+    "average_decay": 0.95,
+    "average_every": 8,
+    "summarize_every": 12,
+    "collective_timeout": 13.5,
+    "threads": 1,
+  },
+  "codistill": {"weight": 0.25, "burn_in_steps": 0},
+  "exchange": {"every_steps": 14, "keep": 2},
+}
+
+
+def _nested(name, value):
+  section, _, field = name.rpartition(".")
+  return {section: {field: value}} if section else {field: value}
+
+
+def _fields(cls, prefix=""):
+  for field in dataclasses.fields(cls):
+    if dataclasses.is_dataclass(field.type):
+      yield from _fields(field.type, f"{field.name}.")
+    else:
+      yield prefix + field.name
+
+
+@pytest.mark.parametrize(("name", "value", "said"), WRONG)
+def test_a_broken_rule_is_refused_with_its_value(name, value, said):
+  with pytest.raises(InputError, match=said):
+    config.from_dict(_nested(name, value))
+
+
+def test_every_field_has_a_wrong_value_above():
+  assert [name for name, _, _ in WRONG] == list(_fields(config.Experiment))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+  "name",
+  [
+    "model.embedding_scale",
+    "model.dropout",
+    "optimizer.learning_rate",
+    "training.epochs",
+    "training.collective_timeout",
+    "codistill.weight",
+  ],
+)
+def test_a_number_is_finite(name, value):
+  with pytest.raises(InputError, match=f"{name} should be .*, is {value}"):
+    config.from_dict(_nested(name, value))
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "said"),
+  [
+    ("groups", "2", "experiment.groups should be of type int, is '2'"),
+    ("groups", True, "of type int, is True"),
+    ("groups", 2.0, "of type int, is 2.0"),
+    ("training.epochs", "1", "training.epochs .* of type float, is '1'"),
+    ("training.epochs", None, "of type float, is None"),
+    ("model.hidden", 8, "model.hidden should be of type .*, is 8"),
+    ("model.hidden", [8, "x"], r"is \[8, 'x'\]"),
+    ("model.name", 1, "model.name should be of type str, is 1"),
+    ("data", 3, "experiment.data should be of type Data, is 3"),
+  ],
+)
+def test_a_wrong_type_is_refused_with_its_value(name, value, said):
+  with pytest.raises(InputError, match=said):
+    config.from_dict(_nested(name, value))
+
+
+def test_an_integer_serves_as_a_float():
+  epochs = config.Training(epochs=2).epochs
+  assert (epochs, type(epochs)) == (2.0, float)
+
+
+def test_an_unknown_field_is_refused_with_those_there_are():
+  with pytest.raises(InputError, match="no field 'batchsize'; .* batch_size"):
+    config.from_dict({"training": {"batchsize": 3}})
+
+
+def test_a_batch_is_divisible_by_the_workers():
+  said = "training.batch_size should be a multiple of the 3 workers .*, is 256"
+  with pytest.raises(InputError, match=said):
+    config.Experiment(workers=3)
+  assert config.from_dict({"workers": 3, "training": {"batch_size": 255}})
+
+
+def test_json_gives_an_equal_experiment():
+  experiment = config.from_dict(OTHER)
+  assert not {
+    name
+    for name in _fields(config.Experiment)
+    if not any(
+      line.startswith(f"{name}: ")
+      for line in config.differences(config.Experiment(), experiment)
+    )
+  }
+  again = config.from_json(config.to_json(experiment))
+  assert again == experiment
+  assert again.model.hidden == (5, 6)
+  assert hash(again) == hash(experiment)
+  assert json.loads(config.to_json(experiment)) == OTHER
+
+
+def test_what_is_not_said_is_the_default():
+  assert config.from_json("{}") == config.Experiment()
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("{", "should be JSON: Expecting"),
+    ("[1]", r"experiment should be an object, is \[1\]"),
+    ('{"grups": 1}', "experiment has no field 'grups'"),
+  ],
+)
+def test_what_is_no_experiment_is_refused(text, said):
+  with pytest.raises(InputError, match=said):
+    config.from_json(text)
+
+
+def test_differences_name_the_fields_and_both_values():
+  one = config.Experiment()
+  other = config.from_dict({"groups": 4, "codistill": {"weight": 0.5}})
+  assert config.differences(one, other) == [
+    "groups: 2 against 4",
+    "codistill.weight: 1.0 against 0.5",
+  ]
+  assert config.differences(one, one) == []
+
+
+def test_an_experiment_cannot_be_changed():
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    config.Experiment().groups = 5
