@@ -7,12 +7,15 @@ predictions of several repeats of another arm, an ensemble.
 
 import dataclasses
 import pathlib
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.+=_-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,31 +49,41 @@ def read(path: pathlib.Path) -> tuple[Arm, ...]:
     InputError: no such file, no TOML, an unknown key, or a wrong value.
   """
   try:
-    text = path.read_text(encoding="utf-8")
-    value = tomllib.loads(text)
+    value = tomllib.loads(path.read_text(encoding="utf-8"))
   except OSError as error:
     raise InputError(f"{path}: {error.strerror}") from None
-  except tomllib.TOMLDecodeError as error:
+  except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
     raise InputError(f"{path} should be TOML: {error}") from None
-  _refuse_unknown(value, ("experiment", "arm"), str(path))
-  shared = value.get("experiment", {})
-  arms = tuple(_arm(item, shared) for item in value.get("arm", []))
-  _check(arms, path)
+  try:
+    return _arms(value)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
+
+
+def _arms(value: Mapping[str, Any]) -> tuple[Arm, ...]:
+  _refuse_unknown(value, ("experiment", "arm"), "the file")
+  items = value.get("arm")
+  if not items or not isinstance(items, list):
+    raise InputError(f"the file should have arms ([[arm]]), has {items}")
+  shared = _table(value.get("experiment", {}), "experiment")
+  arms = tuple(_arm(_table(item, "an arm"), shared) for item in items)
+  _check(arms)
   return arms
 
 
 def _arm(item: Mapping[str, Any], shared: Mapping[str, Any]) -> Arm:
   name = item.get("name")
-  if not isinstance(name, str) or not name:
-    raise InputError(f"an arm should have a name, has {name!r}")
-  known = ("name", "repeats", "workers", "experiment", "mean_of", "members")
-  _refuse_unknown(item, known, f"arm {name!r}")
-  repeats = item.get("repeats", 2)
-  if type(repeats) is not int or repeats < 2:
-    raise InputError(f"arm {name!r}: repeats should be >= 2, is {repeats!r}")
+  if not isinstance(name, str) or not _NAME.fullmatch(name):
+    raise InputError(
+      "an arm should have a name of letters, digits, spaces and , . + = - _ "
+      f"that begins with a letter or digit, has {name!r}"
+    )
+  repeats, where = _count(item, "repeats"), f"arm {name!r}"
   if "mean_of" in item:
-    members = item.get("members", 2)
-    return Arm(name, repeats, (), item["mean_of"], members)
+    _refuse_unknown(item, ("name", "repeats", "mean_of", "members"), where)
+    return Arm(name, repeats, (), item["mean_of"], _count(item, "members"))
+  known = ("name", "repeats", "workers", "experiment", "mean_of")
+  _refuse_unknown(item, known, where)
   return Arm(name, repeats, _experiments(item, repeats, shared))
 
 
@@ -78,20 +91,40 @@ def _experiments(
   item: Mapping[str, Any], repeats: int, shared: Mapping[str, Any]
 ) -> tuple[config.Experiment, ...]:
   """Returns an experiment a repeat: repeat r adds r to the seed."""
-  own = _merged(shared, item.get("experiment", {}))
-  workers = item.get("workers", [own.get("workers", 1)] * repeats)
+  where = f"arm {item['name']!r}"
+  own = _table(item.get("experiment", {}), f"{where}: experiment")
+  first = config.from_dict(_merged(shared, own))
+  workers = item.get("workers", [first.workers] * repeats)
   if not isinstance(workers, list) or len(workers) != repeats:
     raise InputError(
-      f"arm {item['name']!r}: workers should be a list of {repeats} numbers, "
-      f"one a repeat, is {workers!r}"
+      f"{where}: workers should be a list of {repeats} numbers, one a repeat, "
+      f"is {workers!r}"
     )
-  seed = own.get("training", {}).get("seed", 0)
   return tuple(
-    config.from_dict(
-      _merged(own, {"workers": count, "training": {"seed": seed + repeat}})
+    dataclasses.replace(
+      first,
+      workers=count,
+      training=dataclasses.replace(
+        first.training, seed=first.training.seed + repeat
+      ),
     )
     for repeat, count in enumerate(workers)
   )
+
+
+def _table(value: Any, name: str) -> Mapping[str, Any]:
+  if not isinstance(value, Mapping):
+    raise InputError(f"{name} should be a table, is {value!r}")
+  return value
+
+
+def _count(item: Mapping[str, Any], key: str) -> int:
+  value = item.get(key, 2)
+  if type(value) is not int or value < 2:
+    raise InputError(
+      f"arm {item['name']!r}: {key} should be >= 2, is {value!r}"
+    )
+  return value
 
 
 def _merged(
@@ -113,16 +146,25 @@ def _refuse_unknown(
       raise InputError(f"{where} has no key {key!r}; it has {', '.join(known)}")
 
 
-def _check(arms: tuple[Arm, ...], path: pathlib.Path) -> None:
-  if not arms:
-    raise InputError(f"{path} should have arms ([[arm]]), has none")
+def _check(arms: tuple[Arm, ...]) -> None:
+  files = [run_name(arm.name, 0) for arm in arms]
   trained = {arm.name: arm.repeats for arm in arms if arm.experiments}
-  if len({arm.name for arm in arms}) < len(arms):
-    raise InputError(f"{path}: names of arms should be unique")
-  for arm in arms:
-    if arm.mean_of and trained.get(arm.mean_of, 0) < arm.repeats * arm.members:
+  for arm, file in zip(arms, files):
+    if files.count(file) > 1:
+      raise InputError(
+        f"names of arms should be unique, {arms[files.index(file)].name!r} is "
+        "not"
+      )
+    if arm.experiments:
+      continue
+    if not isinstance(arm.mean_of, str) or arm.mean_of not in trained:
+      raise InputError(
+        f"arm {arm.name!r}: mean_of should be an arm that is trained, is "
+        f"{arm.mean_of!r}"
+      )
+    if trained[arm.mean_of] < arm.repeats * arm.members:
       raise InputError(
         f"arm {arm.name!r} should average {arm.repeats} x {arm.members} "
         f"different repeats of {arm.mean_of!r}, which has "
-        f"{trained.get(arm.mean_of, 0)}"
+        f"{trained[arm.mean_of]}"
       )

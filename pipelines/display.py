@@ -27,7 +27,7 @@ class Display:
     if self._stream.isatty():
       self._write(self._up() + "".join(f"{line}\n" for line in lines))
       self._height = len(lines)
-    elif self._clock() >= self._next:
+    elif lines and self._clock() >= self._next:
       self.leave(lines)
       self._next = self._clock() + _LOG_SECONDS
 

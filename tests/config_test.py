@@ -144,7 +144,7 @@ def test_an_integer_serves_as_a_float():
 
 
 def test_an_unknown_field_is_refused_with_those_there_are():
-  with pytest.raises(InputError, match="no field 'batchsize'; .* batch_size"):
+  with pytest.raises(InputError, match=r"no field 'batchsize'; .* batch_size"):
     config.from_dict({"training": {"batchsize": 3}})
 
 

@@ -2,7 +2,8 @@
 
 Two integers and three strings, each string with a vocabulary of five values and
 two rows for others, so that sizes and ids can be worked out by hand. TensorFlow
-is imported where it is needed: half of the tests do not wait for it.
+is imported where it is needed, since many tests do without; ctr_codistill comes
+before it (it chooses the Keras), here for all tests.
 """
 
 import numpy as np

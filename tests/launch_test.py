@@ -179,7 +179,9 @@ def worker_pids(workdir):
         words = (entry / "cmdline").read_bytes().split(b"\0")
       except OSError:
         continue
-      if b"pipelines.train" in words and f"--workdir={workdir}".encode() in words:
+      if (
+        b"pipelines.train" in words and f"--workdir={workdir}".encode() in words
+      ):
         found.append(int(entry.name))
   return found
 

@@ -2,9 +2,7 @@ import math
 
 import numpy as np
 import pytest
-
-import ctr_codistill  # noqa: F401  before TensorFlow
-import tensorflow as tf  # isort: skip
+import tensorflow as tf
 
 from ctr_codistill.codistill import loss
 
@@ -72,5 +70,7 @@ def test_extreme_logits_stay_finite(z, target):
 def test_no_gradient_flows_to_the_teacher():
   teacher, logit = tf.Variable([0.3]), tf.Variable([1.0])
   with tf.GradientTape() as tape:
-    _, term = loss.terms(tf.constant([1.0]), tf.convert_to_tensor(teacher), logit)
+    _, term = loss.terms(
+      tf.constant([1.0]), tf.convert_to_tensor(teacher), logit
+    )
   assert tape.gradient(term, teacher) is None

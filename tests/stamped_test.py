@@ -40,7 +40,11 @@ def _full_disk(size):
 def _die(folder, code):
   """Runs `code` in a process that ends in the middle of it."""
   done = subprocess.run(
-    [sys.executable, "-c", f"import os\nfrom ctr_codistill import stamped\n{code}"],
+    [
+      sys.executable,
+      "-c",
+      f"import os\nfrom ctr_codistill import stamped\n{code}",
+    ],
     env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
     cwd=folder,
     timeout=60,
@@ -58,13 +62,12 @@ def test_what_was_written_is_complete(tmp_path):
 
 
 def test_the_manifest_has_the_size_and_sum_of_every_file(tmp_path):
-  files = json.loads((_write(tmp_path / "5") / "manifest.json").read_text())
-  # printf 11 | sha256sum
-  assert files["files"]["one"] == {
-    "sha256": "4fc82b26aecb47d2868c4efbe3581732a3e7cbcc6c2efb32062c08170a05eeb8",
-    "bytes": 2,
-  }
-  assert sorted(files["files"]) == ["below/other", "one"]
+  manifest = (_write(tmp_path / "5") / "manifest.json").read_text()
+  files = json.loads(manifest)["files"]
+  assert sorted(files) == ["below/other", "one"]
+  # printf 11 | sha256sum gives 4fc82b26 ... a05eeb8.
+  assert files["one"]["bytes"] == 2
+  assert files["one"]["sha256"].startswith("4fc82b26aecb47d2868c4efbe3581732")
 
 
 def test_a_fill_that_fails_leaves_nothing(tmp_path):
@@ -131,7 +134,7 @@ def test_what_is_stamped_is_never_written_again(tmp_path):
 def test_a_flipped_byte_is_found(tmp_path, flip):
   path = _write(tmp_path / "5")
   flip(path / "below" / "other")
-  with pytest.raises(TornError, match="5: below/other should be .*, is .*"):
+  with pytest.raises(TornError, match=r"5: below/other should be .*, is "):
     stamped.verify(path)
 
 
@@ -162,7 +165,9 @@ def test_an_added_file_is_found(tmp_path):
 def test_a_broken_manifest_is_named(tmp_path, text, said):
   path = _write(tmp_path / "5")
   (path / "manifest.json").write_text(text, errors="surrogateescape")
-  with pytest.raises(TornError, match=rf"manifest\.json is no manifest.*{said}"):
+  with pytest.raises(
+    TornError, match=rf"manifest\.json is no manifest.*{said}"
+  ):
     stamped.facts(path)
 
 

@@ -36,11 +36,19 @@ class Share:
   window_rows: int = 131_072
 
   def __post_init__(self) -> None:
-    for name, count in ((("group"), self.groups), ("worker", self.workers)):
+    for name, count in (("group", self.groups), ("worker", self.workers)):
       if not 0 <= getattr(self, name) < count:
         raise InputError(
           f"{name} should be in [0, {count}), is {getattr(self, name)}"
         )
+    if self.sharing not in ("same", "disjoint"):
+      raise InputError(
+        f"sharing should be one of same, disjoint, is {self.sharing!r}"
+      )
+    if self.window_rows < 1:
+      raise InputError(
+        f"window_rows should be at least 1, is {self.window_rows}"
+      )
 
 
 def epoch_rows(shards: Shards, share: Share) -> int:
@@ -156,10 +164,9 @@ def _rows(
 ) -> np.ndarray:
   """Returns rows [low, high) of the blocks put end to end."""
   ends = np.cumsum(shards.block_lengths[blocks])
+  first, last = np.searchsorted(ends, [low, high - 1], side="right")
   parts = []
-  for at in range(
-    *np.searchsorted(ends, [low, high - 1], side="right") + [0, 1]
-  ):
+  for at in range(first, last + 1):
     start = ends[at] - shards.block_lengths[blocks[at]]
     block = records.read_block(shards, int(blocks[at]))
     parts.append(block[max(low - start, 0) : high - start])

@@ -42,16 +42,23 @@ def write(
 
 
 def read(
-  directory: str | os.PathLike, schema: Schema
+  directory: str | os.PathLike, schema: Schema, *, folder: str = FOLDER
 ) -> dict[str, pa.BinaryArray]:
   """Returns the values of each categorical, binary `[size]`, by its name.
+
+  Args:
+    directory: a prepared one, or a snapshot.
+    schema: says size and sum of each file.
+    folder: of the files in `directory`; "assets" in a snapshot.
 
   Raises:
     InputError: naming a file that is missing or not as the schema says.
   """
   return {
     feature.name: _read(
-      path(directory, feature.name), feature.size, feature.sha256
+      pathlib.Path(directory, folder, f"{feature.name}.txt"),
+      feature.size,
+      feature.sha256,
     )
     for feature in schema.categorical
   }

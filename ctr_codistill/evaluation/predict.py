@@ -68,8 +68,10 @@ class Predictor:
 
   def encoder(self) -> encoding.Encoder:
     """Returns what makes prepared rows of raw ones, as its training did."""
-    folder = self._snapshot.path / snapshots.ASSETS
-    return encoding.Encoder(self.schema, vocabularies.read(folder, self.schema))
+    found = vocabularies.read(
+      self._snapshot.path, self.schema, folder=snapshots.ASSETS
+    )
+    return encoding.Encoder(self.schema, found)
 
 
 def run(

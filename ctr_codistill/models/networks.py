@@ -85,7 +85,7 @@ def vectors(
   The embeddings of all fields side by side, then the logarithms if wanted.
   """
   ids, sizes = features["categorical"], [c.rows for c in schema.categorical]
-  if model.numeric in ("bins", "both"):
+  if model.numeric in ("bins", "both") and schema.numeric:
     bins = blocks.NumericBins(schema.numeric, name="bins")(features["numeric"])
     ids = tf_keras.layers.Concatenate(dtype=tf.int32, name="ids")([ids, bins])
     sizes += [n.bins for n in schema.numeric]

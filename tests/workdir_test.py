@@ -1,0 +1,124 @@
+import dataclasses
+import json
+
+import pytest
+
+from ctr_codistill import config
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.shard_writer import ShardWriter
+from ctr_codistill.errors import InputError
+from ctr_codistill.training import workdir
+from ctr_codistill.training.strategy import Cluster
+from ctr_codistill.training.workdir import Place
+
+EXPERIMENT = config.Experiment()
+
+
+@pytest.fixture
+def place(prepared, tmp_path):
+  return Place(prepared, tmp_path / "run", group=0, cluster=Cluster())
+
+
+def test_a_new_work_directory_becomes_the_experiment_s(place, schema):
+  found, shards = workdir.claim(place, EXPERIMENT)
+  assert found == schema
+  assert shards.rows == 230
+  written = json.loads((place.workdir / "experiment.json").read_text())
+  assert config.from_dict(written["experiment"]) == EXPERIMENT
+  assert written["data"] == {"schema": schema.fingerprint, "rows": 230}
+
+
+def test_the_same_experiment_may_go_on_and_other_groups_join(place):
+  workdir.claim(place, EXPERIMENT)
+  before = (place.workdir / "experiment.json").stat().st_mtime_ns
+  workdir.claim(place, EXPERIMENT)
+  workdir.claim(dataclasses.replace(place, group=1), EXPERIMENT)
+  assert (place.workdir / "experiment.json").stat().st_mtime_ns == before
+
+
+def test_each_group_has_a_folder(place):
+  assert place.folder == place.workdir / "group-0"
+  assert workdir.group_folder(place.workdir, 3) == place.workdir / "group-3"
+
+
+def test_another_experiment_s_directory_names_what_differs(place):
+  workdir.claim(place, EXPERIMENT)
+  other = config.from_dict({"training": {"seed": 5}, "model": {"hidden": [8]}})
+  said = (
+    r"run is of another experiment \(model.hidden: \(256, 128\) against \(8,\); "
+    r"training.seed: 0 against 5\); take another --workdir"
+  )
+  with pytest.raises(InputError, match=said):
+    workdir.claim(place, other)
+
+
+@pytest.mark.parametrize("group", [-1, 2])
+def test_a_group_beyond_the_experiment_s_is_refused(place, group):
+  said = rf"group should be in \[0, 2\), is {group}"
+  with pytest.raises(InputError, match=said):
+    workdir.claim(dataclasses.replace(place, group=group), EXPERIMENT)
+  assert not place.workdir.exists()
+
+
+def test_a_cluster_of_another_size_is_refused(place):
+  cluster = Cluster(("a:1", "b:2"), 1)
+  said = "workers should be the 2 of TF_CONFIG, is 1"
+  with pytest.raises(InputError, match=said):
+    workdir.claim(dataclasses.replace(place, cluster=cluster), EXPERIMENT)
+
+
+def test_other_data_are_named(place, schema, rows, tmp_path):
+  workdir.claim(place, EXPERIMENT)
+  other = tmp_path / "other"
+  with ShardWriter(other / "train", schema) as writer:
+    writer.write(rows[:100])
+  schemas.write(schema, other)
+  with pytest.raises(InputError, match="data.rows: 230 against 100"):
+    workdir.claim(dataclasses.replace(place, data=other), EXPERIMENT)
+
+
+def test_another_schema_is_named(place, schema, rows, tmp_path):
+  workdir.claim(place, EXPERIMENT)
+  other = tmp_path / "other"
+  changed = dataclasses.replace(
+    schema, numeric=(dataclasses.replace(schema.numeric[0], mean=0.5),)
+  )
+  with ShardWriter(other / "train", changed) as writer:
+    writer.write(rows[:, [0, 1, 3, 4, 5]])
+  schemas.write(changed, other)
+  said = f"data.schema: '{schema.fingerprint}' against '{changed.fingerprint}'"
+  with pytest.raises(InputError, match=said):
+    workdir.claim(dataclasses.replace(place, data=other), EXPERIMENT)
+
+
+def test_data_that_were_not_prepared_are_named(place, tmp_path):
+  with pytest.raises(InputError, match=r"none should be .*schema\.json there"):
+    workdir.claim(
+      dataclasses.replace(place, data=tmp_path / "none"), EXPERIMENT
+    )
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("{", "Expecting"),
+    ("{}", "experiment"),
+    ("[]", "list"),
+    ('{"experiment": {"grups": 1}, "data": {}}', "no field 'grups'"),
+    ('{"experiment": {}}', "data"),
+    ('{"experiment": {}, "data": 3}', "data"),
+  ],
+)
+def test_a_file_of_another_kind_is_named(place, text, said):
+  place.workdir.mkdir()
+  (place.workdir / "experiment.json").write_text(text)
+  with pytest.raises(
+    InputError, match=rf"experiment\.json should describe .*{said}"
+  ):
+    workdir.claim(place, EXPERIMENT)
+
+
+def test_a_file_in_the_place_of_the_directory_is_named(place):
+  place.workdir.write_text("")
+  with pytest.raises(InputError, match="work directory .*/run: File exists"):
+    workdir.claim(place, EXPERIMENT)
