@@ -2,8 +2,8 @@
 
 Groups of workers each train a copy of a model and pull one another towards the
 predictions of slightly stale copies (Anil et al. 2018, arXiv 1804.03235). Names
-are loaded when they are first used, so that a tool that needs no TensorFlow does
-not wait for it.
+are loaded when they are first used, so that a tool that needs no TensorFlow
+does not wait for it.
 """
 
 import importlib
@@ -36,7 +36,7 @@ _HOMES = {
   "prepare": "criteo.preparation",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """What a run is: frozen dataclasses that cannot hold a wrong value.
 
-Each field carries its help and its rule, so that one definition serves the flags,
-the JSON in the work directory and the check at birth.
+Each field carries its help and its rule, so that one definition serves the
+flags, the JSON in the work directory and the check at birth.
 """
 
 import dataclasses

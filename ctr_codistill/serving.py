@@ -5,7 +5,8 @@
     predict_ids      prepared {"numeric", "categorical"}, [batch, features]
 
 All give {"probability", "logit"}, float32 `[batch]`. Only plain variables, no
-optimizer, no Python: the module can be written while training goes on elsewhere.
+optimizer, no Python: the module can be written while training goes on
+elsewhere.
 """
 
 import os

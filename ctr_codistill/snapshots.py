@@ -1,4 +1,4 @@
-"""Snapshots: numbered, complete SavedModels; the only file that writes or loads.
+"""Snapshots: numbered, complete SavedModels; nobody else writes or loads any.
 
 One artefact is teacher, evaluation subject and servable at once. The graph of a
 group never changes, so it is written once; a publication links it and writes

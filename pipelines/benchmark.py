@@ -1,13 +1,14 @@
 """Times the step and its teacher, beside what a user would pick instead.
 
-Each case runs in a process of its own, in turn with the others and several times,
-so that the ratios hold on a machine whose speed drifts. One step is a batch of
-2,048, one table of 1M x 16 rows, layers 2560-1024-256, Adagrad, two cores.
+Each case runs in a process of its own, in turn with the others and several
+times, so that the ratios hold on a machine whose speed drifts. One step is a
+batch of 2,048, one table of 1M x 16 rows, layers 2560-1024-256, Adagrad, two
+cores.
 
   python -m pipelines.benchmark --output=/tmp/benchmark.json --peers=DIR
 
-DIR holds peers: scripts that print a JSON line with "ms_median". The output is a
-list of {"name", "value", "unit", "against", "ratio"}; a ratio above 1 is ours
+DIR holds peers: scripts that print a JSON line with "ms_median". The output is
+a list of {"name", "value", "unit", "against", "ratio"}; a ratio above 1 is ours
 faster, for `teacher_over_plain` it is the price of the teacher.
 """
 

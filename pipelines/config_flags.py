@@ -1,7 +1,7 @@
 """One flag for each field of the configuration, and back.
 
-`--training.batch_size=512` sets `Experiment.training.batch_size`; help and rules
-come from the field itself, so there is nothing to keep in step.
+`--training.batch_size=512` sets `Experiment.training.batch_size`; help and
+rules come from the field itself, so there is nothing to keep in step.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Trains all groups of a run on this machine, a process for each worker.
 
 Each group is one MultiWorkerMirroredStrategy cluster; groups exchange snapshots
-through the work directory and nothing else. Started again with the same flags, a
-run goes on at its newest checkpoints.
+through the work directory and nothing else. Started again with the same flags,
+a run goes on at its newest checkpoints.
 
   python -m pipelines.launch --data=DIR --workdir=DIR --groups=2 --workers=2
 """

@@ -1,7 +1,7 @@
 """Trains ONE worker of one group: what `launch` and a cluster start.
 
-The worker's place among those of its group stands in TF_CONFIG, as everywhere in
-TensorFlow; without it the group is this worker alone. One group, by itself:
+The worker's place among those of its group stands in TF_CONFIG, as everywhere
+in TensorFlow; without it the group is this worker alone. One group, by itself:
 
   python -m pipelines.train --data=DIR --workdir=DIR --groups=1
 """

@@ -13,7 +13,9 @@ from ctr_codistill.training.strategy import Cluster
 
 
 def _config(kind, index, **cluster):
-  return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+  return json.dumps(
+    {"cluster": cluster, "task": {"type": kind, "index": index}}
+  )
 
 
 @pytest.mark.parametrize("text", [None, ""])

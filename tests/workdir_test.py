@@ -106,7 +106,7 @@ def test_data_that_were_not_prepared_are_named(place, tmp_path):
     ("[]", "list"),
     ('{"experiment": {"grups": 1}, "data": {}}', "no field 'grups'"),
     ('{"experiment": {}}', "data"),
-    ('{"experiment": {}, "data": 3}', "data"),
+    ('{"experiment": {}, "data": 3}', "'int' object"),
   ],
 )
 def test_a_file_of_another_kind_is_named(place, text, said):

@@ -1,4 +1,4 @@
-"""The exchange: where groups leave snapshots, and never wait for one another."""
+"""The exchange: groups leave snapshots there and wait for nobody."""
 
 import os
 import pathlib

@@ -3,8 +3,8 @@
     q(x) = 1 / |S|  sum over peers s in S of p_s(x)
 
 with S the peers that have published (Anil et al. 2018, Algorithm 1). A newer
-snapshot of a peer is swapped into the variables of the older one, so that neither
-the step nor the teacher's own function is traced again.
+snapshot of a peer is swapped into the variables of the older one, so that
+neither the step nor the teacher's own function is traced again.
 """
 
 import pathlib

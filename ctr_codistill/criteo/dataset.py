@@ -2,7 +2,8 @@
 
 The order is a pure function of (seed, group, epoch, position): blocks are
 permuted over the whole epoch, rows within windows of many blocks. So a worker
-that starts again at step s opens the window of s and has what it would have had.
+that starts again at step s opens the window of s and has what it would have
+had.
 """
 
 import dataclasses
@@ -21,10 +22,10 @@ from ctr_codistill.errors import InputError
 class Share:
   """Which rows a worker of a group reads, and in what order.
 
-  `sharing` is "same" (each group reads all rows, in its own order) or "disjoint"
-  (block b belongs to group b mod groups). Within a group each row of an epoch
-  goes to one worker; fewer than `workers` rows an epoch stay out, others each
-  time.
+  `sharing` is "same" (each group reads all rows, in its own order) or
+  "disjoint" (block b belongs to group b mod groups). Within a group each row of
+  an epoch goes to one worker; fewer than `workers` rows an epoch stay out,
+  others each time.
   """
 
   group: int = 0
@@ -71,8 +72,8 @@ def batches(
   rows = epoch_rows(shards, share)
   if rows < batch_rows:
     raise InputError(
-      f"{shards.directory} should give each of {share.workers} workers at least "
-      f"one batch of {batch_rows} rows an epoch, gives {rows}"
+      f"{shards.directory} should give each of {share.workers} workers at "
+      f"least one batch of {batch_rows} rows an epoch, gives {rows}"
     )
   held: list[np.ndarray] = []
   count = 0

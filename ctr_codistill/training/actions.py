@@ -1,7 +1,7 @@
 """What happens between steps: each returns a function of the step.
 
-All workers of a group call all of them in the same order; whatever only the chief
-does is decided in here.
+All workers of a group call all of them in the same order; whatever only the
+chief does is decided in here.
 """
 
 import logging
@@ -26,8 +26,8 @@ def refresh_teacher(
 ) -> Callable[[int], None]:
   """Returns the look for newer snapshots of the peers.
 
-  The chief chooses; a peer whose snapshot not every worker could take is without
-  a say until the next look.
+  The chief chooses; a peer whose snapshot not every worker could take is
+  without a say until the next look.
   """
 
   def action(step: int) -> None:

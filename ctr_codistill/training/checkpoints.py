@@ -29,7 +29,7 @@ class Checkpoints:
     self._checkpoint = tf.train.Checkpoint(**state)
 
   def save(self, step: int) -> None:
-    """Writes checkpoint `step`; for the chief alone. One there already stays."""
+    """Writes checkpoint `step`, for the chief alone; one there stays."""
     path = self._root / str(step)
     if not stamped.is_stamped(path):
       stamped.write(

@@ -1,7 +1,7 @@
 """The outer loop: steps, and actions between them.
 
-An action is a function of the step that every worker of a group calls in the same
-order; what only the chief does is decided inside it.
+An action is a function of the step that every worker of a group calls in the
+same order; what only the chief does is decided inside it.
 """
 
 import dataclasses

@@ -1,9 +1,10 @@
 """What a group publishes and is judged by: its weights, or their average.
 
-An average over the last steps predicts better than the last step alone and moves
-less from one training to the next (Morales-Brotons et al. 2024). It lives in a
-copy of the model outside the strategy, so that neither publishing nor validating
-asks the other workers; all workers hold equal weights, hence equal averages.
+An average over the last steps predicts better than the last step alone and
+moves less from one training to the next (Morales-Brotons et al. 2024). It lives
+in a copy of the model outside the strategy, so that neither publishing nor
+validating asks the other workers; all workers hold equal weights, hence equal
+averages.
 """
 
 from collections.abc import Callable
@@ -20,8 +21,8 @@ class Served:
 
       a_k = m_k a_{k-1} + (1 - m_k) w_k,   m_k = min(decay, (k - 1) / (k + 1))
 
-  with w_k the weights at the k-th update: at first a mean in which later weights
-  count more, then an exponential moving average.
+  with w_k the weights at the k-th update: at first a mean in which later
+  weights count more, then an exponential moving average.
   """
 
   def __init__(
@@ -68,7 +69,7 @@ class Served:
   def probability(
     self, features: Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
   ) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from rows `[batch, columns]` to probabilities `[batch]`.
+    """Returns what maps rows `[batch, columns]` to probabilities `[batch]`.
 
     Args:
       features: what the model reads of rows.

@@ -1,8 +1,8 @@
 """The cluster of one group: MultiWorkerMirroredStrategy, and agreement.
 
 Workers of a group must call every collective in the same order. So the chief
-chooses, the others are told by a collective, and no worker acts on what it alone
-has seen.
+chooses, the others are told by a collective, and no worker acts on what it
+alone has seen.
 """
 
 import contextlib
@@ -10,7 +10,9 @@ import dataclasses
 import json
 import socket
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -52,18 +54,28 @@ def from_tf_config(text: str | None) -> Cluster:
     value = json.loads(text)
     cluster, task = value["cluster"], value["task"]
     kind, index = task["type"], int(task["index"])
-    chief, workers = cluster.get("chief", []), cluster.get("worker", [])
-    addresses = tuple(str(address) for address in [*chief, *workers])
+    jobs = {name: _addresses(cluster, name) for name in ("chief", "worker")}
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       'TF_CONFIG should be {"cluster": {"worker": ["host:port", ...]}, "task": '
       f'{{"type": "worker", "index": 0}}}}, is {text!r} ({error!r})'
     ) from None
-  if kind not in ("chief", "worker"):
+  if kind not in jobs:
     raise InputError(
       f"TF_CONFIG: task.type should be chief or worker, is {kind!r}"
     )
-  return Cluster(addresses, index + (len(chief) if kind == "worker" else 0))
+  before = len(jobs["chief"]) if kind == "worker" else 0
+  # A cluster of the task's kind alone knows which indices there are.
+  return Cluster(
+    (*jobs["chief"], *jobs["worker"]), before + Cluster(jobs[kind], index).index
+  )
+
+
+def _addresses(cluster: Mapping[str, Any], job: str) -> tuple[str, ...]:
+  found = cluster.get(job, [])
+  if not isinstance(found, list) or not all(type(a) is str for a in found):
+    raise TypeError(f"{job} should be a list of host:port, is {found!r}")
+  return tuple(found)
 
 
 def start(
@@ -72,9 +84,9 @@ def start(
   """Joins the cluster; returns when all its workers have. First use of TF.
 
   Args:
-    cluster: the group's workers.
-    timeout: seconds until a collective with a worker that does not answer fails.
-    threads: of this worker; 0 means all cores.
+    cluster: the group's workers. timeout: seconds until a collective with a
+    worker that does not answer fails. threads: of this worker; 0 means all
+    cores.
 
   Raises:
     InputError: the worker's port is taken, or it sees more than one GPU.
@@ -105,7 +117,7 @@ def start(
 
 
 def _check_port(address: str) -> None:
-  """Raises InputError if `address` cannot be listened on: gRPC says it dimly."""
+  """Raises InputError if `address` cannot be bound; gRPC says it dimly."""
   host, _, port = address.rpartition(":")
   try:
     with contextlib.closing(socket.socket()) as probe:

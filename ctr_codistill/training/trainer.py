@@ -1,8 +1,8 @@
 """The inner loop: one replicated step, compiled once.
 
 It knows no teachers: their opinion is a column of the batch and its weight a
-scalar tensor, so peers may have any architecture and changing teachers or weight
-traces nothing again.
+scalar tensor, so peers may have any architecture and changing teachers or
+weight traces nothing again.
 """
 
 from collections.abc import Callable

@@ -70,20 +70,26 @@ def _claim_workdir(
   workdir: pathlib.Path, experiment: config.Experiment, data: dict
 ) -> None:
   path = workdir / "experiment.json"
-  workdir.mkdir(parents=True, exist_ok=True)
-  if not path.exists():
-    own = json.loads(config.to_json(experiment))
-    stamped.write_json(path, {"experiment": own, "data": data})
   try:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    other = config.from_dict(found["experiment"])
+    workdir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+      own = json.loads(config.to_json(experiment))
+      stamped.write_json(path, {"experiment": own, "data": data})
+    text = path.read_bytes()
+  except OSError as error:
+    raise InputError(
+      f"the work directory {workdir}: {error.strerror}"
+    ) from None
+  try:
+    found = json.loads(text)
+    other, its_data = config.from_dict(found["experiment"]), dict(found["data"])
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f"{path} should describe an experiment: {error}") from None
   different = config.differences(other, experiment)
   different += [
-    f"data.{k}: {found['data'].get(k)!r} against {v!r}"
-    for k, v in data.items()
-    if found["data"].get(k) != v
+    f"data.{name}: {its_data.get(name)!r} against {value!r}"
+    for name, value in data.items()
+    if its_data.get(name) != value
   ]
   if different:
     raise InputError(

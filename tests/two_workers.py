@@ -1,0 +1,132 @@
+"""One of two workers of a group: trains, agrees and writes what it has.
+
+Two of them, started by two_workers_test with TF_CONFIG, are a real group.
+
+  TF_CONFIG=... python tests/two_workers.py PREPARED CHECKPOINTS OUTPUT.npz
+"""
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from ctr_codistill import config
+from ctr_codistill.criteo import records
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.models import networks
+from ctr_codistill.models import optimizers
+from ctr_codistill.training import strategy as strategies
+from ctr_codistill.training.checkpoints import Checkpoints
+from ctr_codistill.training.strategy import Agreement
+from ctr_codistill.training.trainer import Trainer
+
+BATCH = 16  # examples over both workers
+STEPS = 6
+CHECKPOINT = 4  # steps before it
+WEIGHT = 0.7
+
+
+def trainer(strategy, prepared, name):
+  """Returns a trainer of a tiny model whose batches are of 16 examples."""
+  schema = schemas.read(prepared)
+  model = config.Model(hidden=(4,), embedding_dim=2, embedding_scale=0.5)
+  optimizer = config.Optimizer(
+    name=name,
+    learning_rate=0.1,
+    embedding_learning_rate=0.2,
+    initial_accumulator=0.1,
+  )
+  return Trainer(
+    strategy,
+    lambda: networks.build(model, schema, seed=1),
+    lambda: optimizers.build(optimizer, steps=STEPS),
+    numerics=2,
+    batch_size=BATCH,
+  )
+
+
+def train(trainer, prepared, steps, *, part=0, parts=1):
+  """Does the given steps on one of equal parts of each of their batches.
+
+  Returns:
+    The sums of the terms of the last step, `[2]`.
+  """
+  shards = records.open_shards(prepared / "train", schemas.read(prepared))
+  rows = np.concatenate(list(records.read_rows(shards)))
+  teacher = np.random.RandomState(2).rand(len(rows)).astype(np.float32)
+  size = BATCH // parts
+  for step in steps:
+    own = slice(step * BATCH + part * size, step * BATCH + (part + 1) * size)
+    terms = trainer.step(
+      tf.constant(rows[own]), tf.constant(teacher[own]), WEIGHT
+    )
+  return terms.numpy()
+
+
+def weights(trainer):
+  """Returns the model's variables one after the other, `[n]`."""
+  return np.concatenate([w.numpy().ravel() for w in trainer.model.weights])
+
+
+def _group(strategy, prepared, name, index, root):
+  """Trains as a worker of the group; the chief leaves a checkpoint."""
+  own = trainer(strategy, prepared, name)
+  train(own, prepared, range(CHECKPOINT), part=index, parts=2)
+  if index == 0:
+    _checkpoints(root / name, own).save(CHECKPOINT)
+  terms = train(own, prepared, range(CHECKPOINT, STEPS), part=index, parts=2)
+  return {f"{name}/group": weights(own), f"{name}/terms": terms}
+
+
+def _alone(prepared, name):
+  own = trainer(tf.distribute.get_strategy(), prepared, name)
+  terms = train(own, prepared, range(STEPS))
+  return {f"{name}/alone": weights(own), f"{name}/alone/terms": terms}
+
+
+def _resumed(strategy, agreement, prepared, root, index):
+  """Goes on from the checkpoint, as a group that was started again does."""
+  own = trainer(strategy, prepared, "adagrad")
+  checkpoints = _checkpoints(root / "adagrad", own)
+  (step,) = agreement.chosen(1, lambda: [checkpoints.latest()])
+  checkpoints.restore(step)
+  train(own, prepared, range(step, STEPS), part=index, parts=2)
+  return {"adagrad/resumed": weights(own), "resumed/step": step}
+
+
+def _checkpoints(root, trainer):
+  return Checkpoints(
+    root, keep=2, model=trainer.model, optimizer=trainer.optimizer
+  )
+
+
+def _agreed(agreement, index):
+  def choose():
+    if index:
+      raise AssertionError("only the chief chooses")
+    return [2**52 + 1, -1]
+
+  return {
+    "agreement/sum": agreement.sum(np.array([1.0, 10.0**index, 0.1])),
+    "agreement/chosen": np.array(agreement.chosen(2, choose)),
+  }
+
+
+def main(prepared, checkpoints, output):
+  cluster = strategies.from_tf_config(os.environ["TF_CONFIG"])
+  strategy = strategies.start(cluster, timeout=60, threads=1)
+  agreement = Agreement(strategy)
+  found = _agreed(agreement, cluster.index)
+  for name in ("adagrad", "sgd"):
+    found |= _group(strategy, prepared, name, cluster.index, checkpoints)
+    if cluster.is_chief:
+      found |= _alone(prepared, name)
+  found |= _resumed(strategy, agreement, prepared, checkpoints, cluster.index)
+  agreement.wait()
+  np.savez(output, **found)
+
+
+if __name__ == "__main__":
+  main(*map(pathlib.Path, sys.argv[1:]))
