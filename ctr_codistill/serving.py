@@ -109,12 +109,14 @@ def export(
 
   Raises:
     TornError: the snapshot is not complete or not as stamped.
-    InputError: the version is there already.
+    InputError: the version is not above 0, or there already.
   """
   facts = stamped.verify(snapshot)
   root = pathlib.Path(root)
   if version is None:
     version = max(_versions(root), default=0) + 1
+  if version < 1:
+    raise InputError(f"version should be above 0, is {version}")
   if (root / str(version)).exists():
     raise InputError(f"version {version} should be new, {root} has it already")
 

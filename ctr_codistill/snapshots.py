@@ -85,6 +85,7 @@ class Snapshot:
       # The object must stay alive: its variables go with it.
       self._loaded = tf.saved_model.load(str(self.path))
       self.predict_ids = self._loaded.signatures[_IDS]
+      self._variables = _variables(self.path)
     except (OSError, KeyError, tf.errors.OpError) as error:
       raise InputError(
         f"{path} should be a SavedModel with the signature {_IDS}: {error}"
@@ -107,6 +108,9 @@ class Snapshot:
     """
     facts = stamped.verify(path)
     try:
+      # First, since reading stops half way at a variable of another shape.
+      if _variables(path) != self._variables:
+        raise ValueError("its variables have other names, shapes or types")
       status = self._checkpoint.read(str(pathlib.Path(path) / _VARIABLES))
       status.assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
@@ -122,6 +126,14 @@ class Snapshot:
     if name not in self._loaded.signatures:
       raise InputError(f"{self.path} has no signature {name!r}")
     return self._loaded.signatures[name]
+
+
+def _variables(path: str | os.PathLike) -> dict[str, tuple]:
+  """Returns by name the shape and type of each variable of a snapshot."""
+  reader = tf.train.load_checkpoint(str(pathlib.Path(path) / _VARIABLES))
+  types = reader.get_variable_to_dtype_map()
+  shapes = reader.get_variable_to_shape_map()
+  return {name: (types[name], shape) for name, shape in shapes.items()}
 
 
 def _link(source: str, target: str) -> None:

@@ -110,6 +110,7 @@ def main() -> int:
   return 0
 
 
+command.require("input", "output")
+
 if __name__ == "__main__":
-  command.require("input", "output")
   command.run(main)

@@ -6,6 +6,9 @@ is imported where it is needed, since many tests do without; ctr_codistill comes
 before it (it chooses the Keras), here for all tests.
 """
 
+import contextlib
+import resource
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -129,3 +132,19 @@ def flip():
     path.write_bytes(data)
 
   return alter
+
+
+@pytest.fixture(scope="session")
+def full_disk():
+  """A context: the system refuses to write more than `size` bytes a file."""
+
+  @contextlib.contextmanager
+  def limit(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+      yield
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+  return limit

@@ -107,6 +107,15 @@ def test_a_block_of_bad_lines_has_no_rows():
   assert [bad.line for bad in rows.bad] == [1, 2, 3]
 
 
+def test_the_search_for_bad_lines_ends_one_past_the_limit():
+  text = b"1\t1\t1\ta\n" + b"x\n" * 9
+  block = Block("f.tsv", 1, 0, text, 10)
+  found = parsing.parse(block, LABELLED, 3)
+  assert [bad.line for bad in found.bad] == [2, 3, 4, 5]
+  assert len(found.lines) == 0
+  assert len(parsing.parse(block, LABELLED, 9).lines) == 1
+
+
 def test_an_empty_line_is_no_row_of_missing_values():
   rows = _parse(b"\n1\t2\ta\n\n\n3\t4\tb\n", UNLABELLED)
   assert rows.lines.tolist() == [1, 4]

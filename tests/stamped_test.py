@@ -1,8 +1,6 @@
-import contextlib
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 
@@ -24,17 +22,6 @@ def _fill(folder):
 
 def _write(path, **facts):
   return stamped.write(path, _fill, facts)
-
-
-@contextlib.contextmanager
-def _full_disk(size):
-  """Makes the system refuse to write more than `size` bytes into a file."""
-  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _die(folder, code):
@@ -201,10 +188,10 @@ def test_the_newest_are_kept(tmp_path):
   assert stamped.numbers(tmp_path) == []
 
 
-def test_json_on_a_full_disk_is_the_one_before(tmp_path):
+def test_json_on_a_full_disk_is_the_one_before(tmp_path, full_disk):
   path = tmp_path / "value.json"
   stamped.write_json(path, {"a": 1})
-  with _full_disk(100), pytest.raises(OSError):
+  with full_disk(100), pytest.raises(OSError):
     stamped.write_json(path, {"a": "x" * 1000})
   assert json.loads(path.read_text()) == {"a": 1}
   assert os.listdir(tmp_path) == ["value.json"]
@@ -212,8 +199,8 @@ def test_json_on_a_full_disk_is_the_one_before(tmp_path):
   assert json.loads(path.read_text()) == {"a": 2}
 
 
-def test_a_disk_that_is_full_at_the_stamp_leaves_it_absent(tmp_path):
-  with _full_disk(100), pytest.raises(OSError):
+def test_a_disk_that_is_full_at_the_stamp_leaves_it_absent(tmp_path, full_disk):
+  with full_disk(100), pytest.raises(OSError):
     _write(tmp_path / "5", step=5)
   assert not stamped.is_stamped(tmp_path / "5")
   _write(tmp_path / "5", step=5)

@@ -57,11 +57,13 @@ def read(
   *,
   threads: int = 2,
   block_bytes: int = lines.BLOCK_BYTES,
+  most_bad: int | None = None,
 ) -> Iterator[tuple[Rows, np.ndarray]]:
   """Yields the parsed and the prepared rows of raw files, in order.
 
   Files may have the label column or not; `Rows.lines` says which rows of the
-  input these are, and `Rows.bad` which lines are none.
+  input these are, and `Rows.bad` which lines are none; `most_bad` limits the
+  search for them in a block, see `parsing.parse`.
 
   Raises:
     InputError: as `layouts.detect` and `lines.blocks`.
@@ -74,7 +76,7 @@ def read(
   )
 
   def encoded(block: Block) -> tuple[Rows, np.ndarray]:
-    rows = parsing.parse(block, layout)
+    rows = parsing.parse(block, layout, most_bad)
     return rows, encoder(rows)
 
   return parallel.in_order(encoded, lines.blocks(paths, block_bytes), threads)

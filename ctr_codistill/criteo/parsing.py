@@ -7,6 +7,7 @@ the bad lines are alone. What pyarrow accepts holds: spaces around an integer,
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -77,26 +78,33 @@ def read(
   return parallel.in_order(lambda b: parse(b, layout), blocks, threads)
 
 
-def parse(block: Block, layout: Layout) -> Rows:
-  """Returns the rows of a block; every line of it is a row or a bad line."""
+def parse(block: Block, layout: Layout, most_bad: int | None = None) -> Rows:
+  """Returns the rows of a block; every line of it is a row or a bad line.
+
+  Args:
+    block: the lines.
+    layout: their columns.
+    most_bad: where there are more bad lines than this, returns only the first
+      of them, one too many, and no rows: to find each takes some milliseconds,
+      and a file of nothing else should not take hours. `None` is no limit.
+  """
   text = _whole(block.text)
   table = _table(text, layout)
   if table is not None:
     return _rows(block, table, np.arange(block.lines), ())
   split = text.removesuffix(b"\n").split(b"\n")
-  bad = _bad(split, layout)
-  good = np.delete(np.arange(block.lines), bad)
+  limit = len(split) if most_bad is None else most_bad + 1
+  places = list(itertools.islice(_bad(split, layout), limit))
+  bad = tuple(
+    BadLine(block.path, block.line + i, explain(split[i], layout), split[i])
+    for i in places
+  )
+  if most_bad is not None and len(bad) > most_bad:
+    return _rows(block, _no_rows(layout), np.arange(0), bad)
+  good = np.delete(np.arange(block.lines), places)
   text = b"".join(split[i] + b"\n" for i in good)
   table = _table(text, layout) if text else _no_rows(layout)
-  return _rows(
-    block,
-    table,
-    good,
-    tuple(
-      BadLine(block.path, block.line + i, explain(split[i], layout), split[i])
-      for i in bad
-    ),
-  )
+  return _rows(block, table, good, bad)
 
 
 def explain(line: bytes, layout: Layout) -> str:
@@ -166,24 +174,26 @@ def _read_csv(text: bytes, types: dict[str, pa.DataType]) -> pa.Table:
   )
 
 
-def _bad(split: list[bytes], layout: Layout) -> list[int]:
-  """Returns the places of the bad lines among `split`, ascending."""
+def _bad(split: list[bytes], layout: Layout) -> Iterator[int]:
+  """Yields the places of the bad lines among `split`, ascending."""
   if _table(b"\n".join(split) + b"\n", layout) is not None:
-    return []
+    return
   if len(split) == 1:
-    return [0]
+    yield 0
+    return
   half = len(split) // 2
-  found = _bad(split[:half], layout)
-  return found + [half + i for i in _bad(split[half:], layout)]
+  yield from _bad(split[:half], layout)
+  for place in _bad(split[half:], layout):
+    yield half + place
 
 
 def _rows(
   block: Block, table: pa.Table, good: np.ndarray, bad: tuple[BadLine, ...]
 ) -> Rows:
-  if not table.num_rows == len(good) == block.lines - len(bad):
+  if table.num_rows != len(good):
     raise RuntimeError(
-      f"{block.path}:{block.line}: {block.lines} lines became "
-      f"{table.num_rows} rows and {len(bad)} bad lines"
+      f"{block.path}:{block.line}: {len(good)} lines became "
+      f"{table.num_rows} rows"
     )
   columns = {name: table.column(name) for name in table.column_names}
   labels = columns.pop("label", None)

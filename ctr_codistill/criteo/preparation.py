@@ -180,7 +180,7 @@ def _count(job: _Job, done: Callable[[int], None]) -> Counts:
   )
 
   def counted(block: lines.Block) -> tuple[parsing.Rows, Counts]:
-    rows = parsing.parse(block, job.layout)
+    rows = parsing.parse(block, job.layout, bad.allowed)
     stop = int(np.searchsorted(rows.lines, job.train_rows))
     return rows, counting.count(rows, stop)
 
@@ -202,17 +202,18 @@ def _encode(
   """Writes the shards and the quarantine; returns how many rows are where."""
   options, rows_in = job.options, 0
   encoder = Encoder(schema, vocabularies.read(job.output, schema))
-  found = encoding.read(
-    job.paths,
-    encoder,
-    threads=options.threads,
-    block_bytes=options.block_bytes,
-  )
   with (
     Quarantine(job.rows, options.max_bad_fraction, job.output) as bad,
     _writer(job, schema, prepared.TRAIN) as train,
     _writer(job, schema, prepared.VALIDATION) as validation,
   ):
+    found = encoding.read(
+      job.paths,
+      encoder,
+      threads=options.threads,
+      block_bytes=options.block_bytes,
+      most_bad=bad.allowed,
+    )
     for rows, encoded in found:
       cut = int(np.searchsorted(rows.lines, job.train_rows))
       train.write(encoded[:cut])

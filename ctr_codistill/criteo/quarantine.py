@@ -48,6 +48,11 @@ class Quarantine:
     if self._file:
       self._file.close()
 
+  @property
+  def allowed(self) -> int:
+    """Lines that may be bad."""
+    return math.floor(self._rows * self._max_fraction)
+
   def add(self, bad: Sequence[BadLine]) -> None:
     """Adds bad lines.
 
@@ -59,10 +64,9 @@ class Quarantine:
       if len(self._shown) < _SHOWN:
         self._shown.append(f"{line.path}:{line.line}: {line.reason}")
     self.rows += len(bad)
-    allowed = math.floor(self._rows * self._max_fraction)
-    if self.rows > allowed:
+    if self.rows > self.allowed:
       raise InputError(
-        f"of {self._rows} lines at most {allowed} may be bad "
+        f"of {self._rows} lines at most {self.allowed} may be bad "
         f"(max_bad_fraction={self._max_fraction:g}), {self.rows} are so far: "
         + "; ".join(self._shown)
       )
@@ -73,5 +77,18 @@ class Quarantine:
     if not self._file:
       self._folder.mkdir(parents=True, exist_ok=True)
       self._file = (self._folder / _FILE).open("wb")
-    place = f"{line.path}\t{line.line}\t{line.reason}\t"
-    self._file.write(place.encode(errors="surrogateescape") + line.text + b"\n")
+    self._file.write(_text(line))
+
+
+def write(path: str | os.PathLike, bad: Sequence[BadLine]) -> pathlib.Path:
+  """Writes bad lines as a file like those of `Quarantine`; returns its path."""
+  path = pathlib.Path(path)
+  aside = path.with_name(f".tmp-{path.name}")
+  aside.write_bytes(b"".join(map(_text, bad)))
+  os.replace(aside, path)
+  return path
+
+
+def _text(line: BadLine) -> bytes:
+  place = f"{line.path}\t{line.line}\t{line.reason}\t"
+  return place.encode(errors="surrogateescape") + line.text + b"\n"

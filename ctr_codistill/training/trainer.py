@@ -79,6 +79,8 @@ class Trainer:
     self, rows: tf.Tensor, teacher: tf.Tensor, weight: tf.Tensor
   ) -> tf.Tensor:
     label = tf.cast(rows[:, 0], tf.float32)
+    # A column without weight may hold anything, and nan x 0 is nan.
+    teacher = tf.where(weight > 0, teacher, tf.zeros_like(teacher))
     with tf.GradientTape() as tape:
       logit = self.model(self.features(rows), training=True)
       terms = loss.terms(label, teacher, logit)

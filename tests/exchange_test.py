@@ -1,0 +1,60 @@
+import os
+
+from ctr_codistill import stamped
+from ctr_codistill.codistill import exchange
+
+
+class _Writer:
+  """Writes small directories, and remembers which."""
+
+  def __init__(self):
+    self.written = []
+
+  def write(self, root, step, facts):
+    self.written.append(step)
+    return stamped.write(
+      root / str(step), lambda d: (d / "x").touch(), {**facts, "step": step}
+    )
+
+
+def test_a_group_has_a_folder_of_snapshots(tmp_path):
+  folder = exchange.folder(tmp_path, 3)
+  assert folder == tmp_path / "exchange" / "group-3"
+
+
+def test_there_is_no_latest_at_first(tmp_path):
+  assert exchange.latest(tmp_path / "exchange" / "group-0") is None
+
+
+def test_the_latest_is_the_highest_complete_step(tmp_path):
+  writer = _Writer()
+  for step in (100, 50, 9):
+    exchange.publish(writer, tmp_path, step, {}, keep=5)
+  (tmp_path / "200").mkdir()
+  assert exchange.latest(tmp_path) == 100
+
+
+def test_the_newest_snapshots_are_kept(tmp_path):
+  writer = _Writer()
+  for step in (50, 100, 150, 200):
+    exchange.publish(writer, tmp_path, step, {}, keep=3)
+  assert sorted(os.listdir(tmp_path)) == ["100", "150", "200"]
+
+
+def test_a_snapshot_that_is_there_stays_as_it_is(tmp_path):
+  writer = _Writer()
+  exchange.publish(writer, tmp_path, 50, {"published": 1.0}, keep=3)
+  exchange.publish(writer, tmp_path, 50, {"published": 2.0}, keep=3)
+  assert writer.written == [50]
+  assert stamped.verify(tmp_path / "50") == {"published": 1.0, "step": 50}
+
+
+def test_a_half_written_snapshot_is_written_again(tmp_path):
+  (tmp_path / "50").mkdir()
+  exchange.publish(_Writer(), tmp_path, 50, {}, keep=3)
+  assert exchange.latest(tmp_path) == 50
+
+
+def test_a_real_model_goes_around(writer, tmp_path):
+  exchange.publish(writer, tmp_path, 50, {"group": 1}, keep=2)
+  assert stamped.verify(tmp_path / "50") == {"group": 1, "step": 50}

@@ -1,0 +1,196 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ctr_codistill import snapshots
+from ctr_codistill import stamped
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.errors import InputError
+from ctr_codistill.models import networks
+from ctr_codistill.serving import Servable
+from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.snapshots import Writer
+from ctr_codistill.stamped import TornError
+
+
+def _probability(snapshot, features):
+  return snapshot.predict_ids(**features)["probability"].numpy()
+
+
+def _own(servable, features):
+  return servable.signatures()["predict_ids"](**features)["probability"].numpy()
+
+
+def test_a_snapshot_predicts_as_what_was_written(
+  publish, servable, features, tmp_path
+):
+  path = publish(tmp_path, 50, seed=1, group=1)
+  snapshot = Snapshot(path)
+  assert path == snapshot.path == tmp_path / "50"
+  assert (snapshot.step, snapshot.facts) == (50, {"group": 1, "step": 50})
+  found = _probability(snapshot, features)
+  assert (found.shape, found.dtype) == ((16,), np.float32)
+  assert np.array_equal(found, _own(servable, features))
+
+
+def test_a_later_snapshot_has_the_later_weights_and_links_the_graph(
+  publish, features, tmp_path
+):
+  first, second = (publish(tmp_path, step, seed=step) for step in (1, 2))
+  one, other = (_probability(Snapshot(p), features) for p in (first, second))
+  assert np.abs(one - other).max() > 0.01
+  for name in (
+    "saved_model.pb",
+    "assets/C1.txt",
+    f"{snapshots.EXTRA}/{schemas.FILE}",
+  ):
+    assert os.path.samefile(first / name, second / name)
+  data = "variables/variables.data-00000-of-00001"
+  assert not os.path.samefile(first / data, second / data)
+
+
+def test_the_feature_spec_lies_in_it(publish, schema, tmp_path):
+  path = publish(tmp_path, 1, seed=1)
+  assert schemas.read(path / snapshots.EXTRA) == schema
+
+
+def test_a_snapshot_is_written_once(publish, tmp_path):
+  path = publish(tmp_path, 1, seed=1)
+  before = stamped.verify(path)
+  with pytest.raises(FileExistsError, match="1 is complete"):
+    publish(tmp_path, 1, seed=2)
+  assert stamped.verify(path) == before
+
+
+def test_a_swap_is_the_same_as_loading_and_traces_nothing(
+  publish, features, tmp_path
+):
+  first, second = (publish(tmp_path, step, seed=step) for step in (1, 2))
+  snapshot = Snapshot(first)
+  traces = []
+
+  @tf.function
+  def twice(**given):
+    traces.append(1)
+    return 2 * snapshot.predict_ids(**given)["probability"]
+
+  before = twice(**features).numpy()
+  assert np.array_equal(before, 2 * _probability(snapshot, features))
+  snapshot.swap(second)
+  fresh = _probability(Snapshot(second), features)
+  assert np.array_equal(_probability(snapshot, features), fresh)
+  assert np.array_equal(twice(**features).numpy(), 2 * fresh)
+  assert not np.array_equal(2 * fresh, before)
+  assert len(traces) == 1
+  assert (snapshot.step, snapshot.path) == (2, second)
+
+
+def test_a_torn_snapshot_is_refused_with_the_file(
+  publish, features, tmp_path, flip
+):
+  good, torn = (publish(tmp_path, step, seed=step) for step in (1, 2))
+  flip(torn / "variables" / "variables.data-00000-of-00001")
+  said = r"2: variables/variables\.data-00000-of-00001 should be"
+  with pytest.raises(TornError, match=said):
+    Snapshot(torn)
+  snapshot = Snapshot(good)
+  before = _probability(snapshot, features)
+  with pytest.raises(TornError, match=said):
+    snapshot.swap(torn)
+  assert (snapshot.step, snapshot.path) == (1, good)
+  assert np.array_equal(_probability(snapshot, features), before)
+
+
+def test_a_snapshot_without_a_stamp_is_refused(publish, tmp_path):
+  good, half = (publish(tmp_path, step, seed=step) for step in (1, 2))
+  (half / stamped.MANIFEST).unlink()
+  for load in (Snapshot, Snapshot(good).swap):
+    with pytest.raises(TornError, match=r"2 is no complete .*manifest\.json"):
+      load(half)
+
+
+def test_a_missing_asset_is_refused(publish, tmp_path):
+  path = publish(tmp_path, 1, seed=1)
+  (path / "assets" / "C2.txt").unlink()
+  with pytest.raises(TornError, match=r"assets/C2\.txt is stamped but missing"):
+    Snapshot(path)
+
+
+def test_what_is_complete_but_no_snapshot_is_refused(tmp_path):
+  path = stamped.write(
+    tmp_path / "1", lambda d: (d / "file").write_text("x"), {"step": 1}
+  )
+  with pytest.raises(InputError, match="/1 should be a SavedModel"):
+    Snapshot(path)
+
+
+def test_a_saved_model_without_our_signature_is_refused(tmp_path):
+  path = stamped.write(
+    tmp_path / "1",
+    lambda d: tf.saved_model.save(tf.Module(), str(d)),
+    {"step": 1},
+  )
+  with pytest.raises(InputError, match=r"/1 should .* signature predict_ids"):
+    Snapshot(path)
+
+
+@pytest.fixture
+def foreign(servable, schema, tiny, tmp_path):
+  """Snapshot 9 of a model with as many weights, one of another shape."""
+  wide = type(tiny)(**{**vars(tiny), "hidden": (5,)})
+  module = Servable(
+    networks.build(wide, schema, seed=1), schema, servable.lookup
+  )
+  writer = Writer(module, module.signatures(), {}, tmp_path / "template")
+  return writer.write(tmp_path, 9, {})
+
+
+def test_weights_of_another_graph_are_refused_and_change_nothing(
+  publish, foreign, features, tmp_path
+):
+  snapshot = Snapshot(publish(tmp_path, 1, seed=1))
+  before = _probability(snapshot, features)
+  with pytest.raises(InputError, match=r"/9 does not fit .*/1"):
+    snapshot.swap(foreign)
+  assert snapshot.step == 1
+  assert np.array_equal(_probability(snapshot, features), before)
+
+
+def test_an_unknown_signature_is_named(publish, tmp_path):
+  snapshot = Snapshot(publish(tmp_path, 1, seed=1))
+  with pytest.raises(InputError, match="/1 has no signature 'score'"):
+    snapshot.signature("score")
+  assert snapshot.signature("predict_ids") is snapshot.predict_ids
+
+
+def test_a_writer_that_is_made_again_replaces_its_template(
+  servable, prepared, tmp_path
+):
+  template = tmp_path / "template"
+  template.mkdir()
+  (template / "old").touch()
+  extra = {"spec.json": prepared / schemas.FILE}
+  writer = Writer(servable, servable.signatures(), extra, template)
+  path = writer.write(tmp_path, 3, {})
+  assert not (path / "old").exists()
+  assert (path / snapshots.EXTRA / "spec.json").exists()
+
+
+def test_on_another_disk_files_are_copied(
+  servable, tmp_path, features, monkeypatch
+):
+  """The one thing that is made up: a system that refuses to link."""
+
+  def refuse(*unused):
+    raise OSError("Invalid cross-device link")
+
+  template = tmp_path / "template"
+  writer = Writer(servable, servable.signatures(), {}, template)
+  monkeypatch.setattr(os, "link", refuse)
+  path = writer.write(tmp_path, 3, {})
+  shutil.rmtree(template)
+  found = _probability(Snapshot(path), features)
+  assert np.array_equal(found, _own(servable, features))
