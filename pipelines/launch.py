@@ -19,6 +19,7 @@ from pipelines.display import Display
 _DATA = flags.DEFINE_string("data", None, "directory that prepare wrote")
 _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 config_flags.define()
+flags.adopt_module_key_flags(config_flags)
 command.require("data", "workdir")
 
 

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir as workdirs
+from ctr_codistill.training.strategy import Cluster
+from ctr_codistill.training.workdir import Place
 from pipelines import config_flags
 from pipelines.display import Display
 
@@ -60,8 +62,12 @@ class Run:
       data: directory that prepare wrote.
       workdir: directory of the run.
       name: put before the progress lines.
+
+    Raises:
+      InputError: data, work directory and experiment do not belong together.
     """
     self.name, self.workdir, self._groups = name, workdir, experiment.groups
+    _check(experiment, data, workdir)
     for group in range(experiment.groups):
       _forget_progress(workdir, group)
     self.workers = [
@@ -152,6 +158,14 @@ def run_all(
   finally:
     for run in running.values():
       run.stop()
+
+
+def _check(
+  experiment: config.Experiment, data: pathlib.Path, workdir: pathlib.Path
+) -> None:
+  """Raises at once what each worker would after seconds of starting."""
+  cluster = Cluster(workers=("localhost:0",) * experiment.workers)
+  workdirs.claim(Place(data, workdir, 0, cluster), experiment)
 
 
 def _addresses(experiment: config.Experiment) -> list[list[str]]:

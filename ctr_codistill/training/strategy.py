@@ -91,6 +91,8 @@ def start(
   Raises:
     InputError: the worker's port is taken, or it sees more than one GPU.
   """
+  if len(cluster.workers) > 1:
+    _check_port(cluster.workers[cluster.index])
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
   options = tf.distribute.experimental.CommunicationOptions(
@@ -99,7 +101,6 @@ def start(
   )
   resolver = None
   if len(cluster.workers) > 1:
-    _check_port(cluster.workers[cluster.index])
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
       tf.train.ClusterSpec({"worker": list(cluster.workers)}),
       task_type="worker",
