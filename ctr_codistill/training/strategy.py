@@ -84,9 +84,9 @@ def start(
   """Joins the cluster; returns when all its workers have. First use of TF.
 
   Args:
-    cluster: the group's workers. timeout: seconds until a collective with a
-    worker that does not answer fails. threads: of this worker; 0 means all
-    cores.
+    cluster: the group's workers.
+    timeout: seconds until a collective with a silent worker fails.
+    threads: of this worker; 0 means all cores.
 
   Raises:
     InputError: the worker's port is taken, or it sees more than one GPU.
