@@ -1,14 +1,16 @@
 """What every script does at its start and its end.
 
 A user's mistake ends in one line on stderr and exit status 1, a wrong flag in
-absl's own message and status 1, Ctrl-C in status 130; only our own faults show
-a stack trace.
+absl's own message and status 1, Ctrl-C in status 130, SIGTERM in 143; only our
+own faults show a stack trace.
 """
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence
+from types import FrameType
 
 from absl import app
 from absl import flags
@@ -31,6 +33,7 @@ def require(*names: str) -> None:
 def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
   absl_logging.set_verbosity(absl_logging.WARNING)
   logging.getLogger("ctr_codistill").setLevel(logging.INFO)
+  signal.signal(signal.SIGTERM, _terminate)
   try:
     if len(argv) > 1:
       raise InputError(
@@ -43,3 +46,9 @@ def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr, flush=True)
     return 130
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+  """Leaves by an exception, so that what was begun is cleaned up."""
+  del frame
+  raise SystemExit(128 + number)

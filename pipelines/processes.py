@@ -5,6 +5,7 @@ which ends them all; TensorFlow swallows SIGTERM, hence SIGKILL after a grace.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -27,6 +28,7 @@ from pipelines.display import Display
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
 _CONSEQUENCES = ("UnavailableError", "DeadlineExceededError", "CancelledError")
 
 
@@ -212,8 +214,18 @@ def _start(
       stdout=output,
       stderr=subprocess.STDOUT,
       start_new_session=True,
+      preexec_fn=_end_with_parent,
     )
   return Worker(process, group, index, log)
+
+
+def _end_with_parent() -> None:
+  """Asks the kernel to end this process when the launcher is killed.
+
+  Workers left alone would train on in a directory that the next launch takes.
+  """
+  if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _signal(worker: Worker, number: int) -> None:

@@ -122,3 +122,10 @@ def test_a_checkpoint_of_another_model_is_named(schema, tiny, tmp_path, fields):
   checkpoints = _checkpoints(tmp_path, _trainer(schema, tiny))
   with pytest.raises(InputError, match=r"/3 does not fit this model"):
     checkpoints.restore(3)
+
+
+def test_a_checkpoint_that_lacks_a_part_is_named(schema, tiny, tmp_path):
+  trainer = _trainer(schema, tiny)
+  Checkpoints(tmp_path, keep=2, model=trainer.model).save(3)
+  with pytest.raises(InputError, match=r"/3 does not fit this model"):
+    _checkpoints(tmp_path, trainer).restore(3)

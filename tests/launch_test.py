@@ -186,6 +186,23 @@ def worker_pids(workdir):
   return found
 
 
+@pytest.mark.parametrize(
+  "number, status", [(signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_a_launcher_that_is_ended_takes_its_workers_along(
+  data, tmp_path, number, status
+):
+  process = long_run(data, tmp_path / "run")
+  assert worker_pids(tmp_path / "run")
+  process.send_signal(number)
+  process.communicate(timeout=60)
+  assert process.returncode == status
+  deadline = time.monotonic() + 30
+  while worker_pids(tmp_path / "run"):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
 def test_ctrl_c_ends_all_and_the_run_goes_on_at_its_step(data, tmp_path):
   process = long_run(data, tmp_path / "run")
   process.send_signal(signal.SIGINT)

@@ -45,8 +45,8 @@ def test_another_experiment_s_directory_names_what_differs(place):
   workdir.claim(place, EXPERIMENT)
   other = config.from_dict({"training": {"seed": 5}, "model": {"hidden": [8]}})
   said = (
-    r"run is of another experiment \(model.hidden: \(256, 128\) against \(8,\); "
-    r"training.seed: 0 against 5\); take another --workdir"
+    r"run is of another experiment \(model.hidden: \(256, 128\) against "
+    r"\(8,\); training.seed: 0 against 5\); take another --workdir"
   )
   with pytest.raises(InputError, match=said):
     workdir.claim(place, other)
@@ -73,7 +73,7 @@ def test_other_data_are_named(place, schema, rows, tmp_path):
   with ShardWriter(other / "train", schema) as writer:
     writer.write(rows[:100])
   schemas.write(schema, other)
-  with pytest.raises(InputError, match="data.rows: 230 against 100"):
+  with pytest.raises(InputError, match=r"data\.rows: 230 against 100"):
     workdir.claim(dataclasses.replace(place, data=other), EXPERIMENT)
 
 
@@ -120,5 +120,5 @@ def test_a_file_of_another_kind_is_named(place, text, said):
 
 def test_a_file_in_the_place_of_the_directory_is_named(place):
   place.workdir.write_text("")
-  with pytest.raises(InputError, match="work directory .*/run: File exists"):
+  with pytest.raises(InputError, match=r"work directory .*/run: File exists"):
     workdir.claim(place, EXPERIMENT)
