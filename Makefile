@@ -29,21 +29,17 @@ $(VENV)/.tests: $(VENV)/.installed tests/requirements.txt
 	touch $@
 
 quickstart: $(VENV)/.installed
-	rm -rf $(OUT)
-	mkdir -p $(OUT)
-ifdef DATA
-	$(RUN) pipelines.prepare --input='$(DATA)' --output=$(OUT)/data \
-	  --min_count=2 --oov=1
-	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
-	  --data=$(OUT)/data --output=$(OUT)
-else
+	@mkdir -p $(OUT)
+ifndef DATA
 	$(RUN) pipelines.synthesize --rows=$(ROWS) --output=$(OUT)/clicks.tsv.gz \
 	  --truth=$(OUT)/truth.parquet
-	$(RUN) pipelines.prepare --input=$(OUT)/clicks.tsv.gz --output=$(OUT)/data \
-	  --min_count=2 --oov=1
-	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
-	  --data=$(OUT)/data --output=$(OUT) --truth=$(OUT)/truth.parquet
 endif
+	$(RUN) pipelines.prepare --input='$(or $(DATA),$(OUT)/clicks.tsv.gz)' \
+	  --output=$(OUT)/data --overwrite --min_count=2 --oov=1
+	@rm -rf $(OUT)/runs $(OUT)/predictions
+	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
+	  --data=$(OUT)/data --output=$(OUT) \
+	  $(if $(DATA),,--truth=$(OUT)/truth.parquet)
 
 test: $(VENV)/.tests
 	$(RUN) pytest

@@ -177,6 +177,9 @@ class Training(_Checked):
   collective_timeout: float = _positive(
     120.0, "seconds until a worker that does not answer ends its group"
   )
+  start_timeout: float = _positive(
+    300.0, "seconds until a worker that never came ends its group"
+  )
   threads: int = _number(0, "threads of one worker; 0: all cores", low=0)
 
 

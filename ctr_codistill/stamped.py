@@ -19,7 +19,8 @@ from typing import Any
 from ctr_codistill.errors import InputError
 
 MANIFEST = "manifest.json"
-_ASIDE = ".tmp-"
+ASIDE = ".tmp-"
+"""What the names of things begin with that are not written to their end."""
 _CHUNK = 1 << 20
 
 
@@ -47,7 +48,7 @@ def write(
   if is_stamped(path):
     raise FileExistsError(f"{path} is complete; it is never written again")
   path.parent.mkdir(parents=True, exist_ok=True)
-  aside = path.parent / f"{_ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
+  aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   aside.mkdir()
   try:
     fill(aside)
@@ -70,7 +71,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes `text` at `path`: the whole file, or the one before it."""
   path = pathlib.Path(path)
-  aside = path.parent / f"{_ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
+  aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   try:
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
@@ -128,20 +129,24 @@ def numbers(root: str | os.PathLike) -> list[int]:
 
 
 def keep_newest(root: str | os.PathLike, count: int) -> None:
-  """Deletes all but the `count` newest stamped directories in `root`.
+  """Deletes all but the `count` newest stamped directories in `root`."""
+  found = numbers(root)
+  for number in found[: max(len(found) - count, 0)]:
+    delete(pathlib.Path(root) / str(number))
+
+
+def delete(path: str | os.PathLike) -> None:
+  """Deletes a stamped directory.
 
   The stamp goes first, so that a reader never takes a half-deleted directory.
   """
-  found = numbers(root)
-  for number in found[: max(len(found) - count, 0)]:
-    path = pathlib.Path(root) / str(number)
-    (path / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+  (pathlib.Path(path) / MANIFEST).unlink(missing_ok=True)
+  shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep(root: str | os.PathLike) -> None:
   """Deletes what writers that died left aside in `root`; for its owner only."""
-  for path in pathlib.Path(root).glob(_ASIDE + "*"):
+  for path in pathlib.Path(root).glob(ASIDE + "*"):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

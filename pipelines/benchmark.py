@@ -46,6 +46,7 @@ def main() -> int:
   if _CASE.value:
     print(json.dumps({"ms": _step()}))
     return 0
+  _widths()
   if not _OUTPUT.value:
     raise InputError("--output should name a file, is not given")
   found: dict[str, list[float]] = {}
@@ -157,7 +158,7 @@ def _trainer_and_teacher() -> tuple:
   from ctr_codistill.training.trainer import Trainer
 
   strategy = strategies.start(strategies.Cluster(), timeout=60)
-  hidden = tuple(int(width) for width in _HIDDEN.value)
+  hidden = _widths()
   model = config.Model(hidden=hidden, numeric="log")
   with tempfile.TemporaryDirectory() as folder:
     schema = _schema(schemas, vocabularies, folder)
@@ -182,6 +183,12 @@ def _trainer_and_teacher() -> tuple:
     teacher = Teacher({1: root})
     teacher.take([1])
   return trainer, teacher
+
+
+def _widths() -> tuple[int, ...]:
+  if not all(width.isdecimal() for width in _HIDDEN.value):
+    raise InputError(f"--hidden should be widths, is {_HIDDEN.value}")
+  return tuple(map(int, _HIDDEN.value))
 
 
 def _schema(schemas, vocabularies, folder: str):  # noqa: ANN001, ANN202

@@ -25,9 +25,12 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def require(*names: str) -> None:
-  """Marks flags as required, so that --help and a clear message name them."""
+  """Marks flags as required, and not empty: an empty path is this directory."""
   for name in names:
     flags.mark_flag_as_required(name)
+    flags.register_validator(
+      name, lambda value: value not in ("", []), "should not be empty"
+    )
 
 
 def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
@@ -43,6 +46,11 @@ def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
   except InputError as error:
     print(f"error: {error}", file=sys.stderr, flush=True)
     return 1
+  except OSError as error:
+    if error.filename is None:
+      raise
+    print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    return 1
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr, flush=True)
     return 130
@@ -51,4 +59,5 @@ def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
 def _terminate(number: int, frame: FrameType | None) -> None:
   """Leaves by an exception, so that what was begun is cleaned up."""
   del frame
+  print("ended by SIGTERM", file=sys.stderr, flush=True)
   raise SystemExit(128 + number)

@@ -77,7 +77,7 @@ def _train(
     for arm in arms
     for repeat, experiment in enumerate(arm.experiments)
   ]
-  missing = [p for p in plans if not _predictions(output, p.name).exists()]
+  missing = [plan for plan in plans if not _is_scored(plan, data, output)]
   print(f"{len(missing)} of {len(plans)} trainings to do", flush=True)
   processes.run_all(
     missing,
@@ -86,6 +86,17 @@ def _train(
     limit=limit,
     done=functools.partial(_score, data, output),
   )
+
+
+def _is_scored(plan: Plan, data: pathlib.Path, output: pathlib.Path) -> bool:
+  """Tells whether a plan was trained, on these data, and predicted with.
+
+  Raises:
+    InputError: what was trained under its name is another experiment.
+  """
+  began = (plan.workdir / workdir.EXPERIMENT).exists()
+  processes.check(plan.experiment, data, plan.workdir)
+  return began and _predictions(output, plan.name).exists()
 
 
 def _score(data: pathlib.Path, output: pathlib.Path, plan: Plan) -> None:

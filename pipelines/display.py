@@ -1,5 +1,6 @@
 """Live lines on a terminal, or a line now and then in a log."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +26,10 @@ class Display:
   def show(self, lines: Sequence[str]) -> None:
     """Shows `lines` in place of those shown before."""
     if self._stream.isatty():
-      self._write(self._up() + "".join(f"{line}\n" for line in lines))
+      # A line that wraps would be two to go up over.
+      width = shutil.get_terminal_size().columns - 1
+      cut = "".join(f"{line[:width]}\n" for line in lines)
+      self._write(self._up() + cut)
       self._height = len(lines)
     elif lines and self._clock() >= self._next:
       self.leave(lines)

@@ -28,6 +28,13 @@ _INPUT = flags.DEFINE_string(
   " as DATA/validation",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "parquet file to write")
+_MAX_BAD_FRACTION = flags.DEFINE_float(
+  "max_bad_fraction",
+  0.001,
+  "share of raw lines that may be bad; more end the job",
+  lower_bound=0,
+  upper_bound=1,
+)
 command.require("snapshot", "input", "output")
 
 
@@ -38,7 +45,11 @@ def main() -> int:
   total = predict.count(predictor, _INPUT.value)
   with tqdm.tqdm(total=total, unit="row", mininterval=every) as bar:
     done = predict.run(
-      predictor, _INPUT.value, _OUTPUT.value, progress=bar.update
+      predictor,
+      _INPUT.value,
+      _OUTPUT.value,
+      max_bad_fraction=_MAX_BAD_FRACTION.value,
+      progress=bar.update,
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:

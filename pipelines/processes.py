@@ -34,12 +34,13 @@ _CONSEQUENCES = ("UnavailableError", "DeadlineExceededError", "CancelledError")
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
-  """A started worker: its process, its place and its log."""
+  """A started worker: its process, its place, its log and where that begins."""
 
   process: subprocess.Popen
   group: int
   index: int
   log: pathlib.Path
+  log_start: int
 
   @property
   def name(self) -> str:
@@ -69,7 +70,7 @@ class Run:
       InputError: data, work directory and experiment do not belong together.
     """
     self.name, self.workdir, self._groups = name, workdir, experiment.groups
-    _check(experiment, data, workdir)
+    check(experiment, data, workdir)
     for group in range(experiment.groups):
       _forget_progress(workdir, group)
     self.workers = [
@@ -162,7 +163,7 @@ def run_all(
       run.stop()
 
 
-def _check(
+def check(
   experiment: config.Experiment, data: pathlib.Path, workdir: pathlib.Path
 ) -> None:
   """Raises at once what each worker would after seconds of starting."""
@@ -202,6 +203,7 @@ def _start(
   log = workdirs.group_folder(workdir, group) / f"worker-{index}.log"
   log.parent.mkdir(parents=True, exist_ok=True)
   with log.open("ab") as output:
+    log_start = output.tell()
     process = subprocess.Popen(
       command + config_flags.as_arguments(experiment),
       env={
@@ -216,7 +218,7 @@ def _start(
       start_new_session=True,
       preexec_fn=_end_with_parent,
     )
-  return Worker(process, group, index, log)
+  return Worker(process, group, index, log, log_start)
 
 
 def _end_with_parent() -> None:
@@ -247,7 +249,10 @@ def _cause(worker: Worker) -> str:
   status = worker.process.returncode
   if status < 0:
     return f"was ended by {signal.Signals(-status).name}"
-  lines = worker.log.read_text(errors="replace").splitlines()
+  text = worker.log.read_bytes()[worker.log_start :]
+  lines = text.decode(errors="replace").splitlines()
+  if any(line.startswith("Timeout (") for line in lines):
+    return "waited longer than training.start_timeout for its group's workers"
   errors = [line for line in lines if line.strip() and line[0] not in " \t"]
   said = next((s for s in reversed(errors) if s.startswith("error: ")), None)
   return f"ended with status {status}: {said or (errors or [''])[-1]}"

@@ -1,4 +1,4 @@
-"""A comparison end to end: real trainings of tiny models, scored and reported."""
+"""A comparison end to end: tiny models really trained, scored, reported."""
 
 import json
 import pathlib

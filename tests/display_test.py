@@ -20,6 +20,13 @@ def test_a_terminal_shows_lines_in_place():
   )
 
 
+def test_a_line_is_cut_where_a_terminal_would_wrap_it(monkeypatch):
+  monkeypatch.setenv("COLUMNS", "10")
+  stream = _Terminal()
+  Display(stream).show(["0123456789abc", "short"])
+  assert stream.getvalue() == "012345678\nshort\n"
+
+
 def test_what_is_left_on_a_terminal_stays():
   stream = _Terminal()
   display = Display(stream)

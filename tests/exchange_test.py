@@ -55,6 +55,17 @@ def test_a_half_written_snapshot_is_written_again(tmp_path):
   assert exchange.latest(tmp_path) == 50
 
 
+def test_what_is_newer_than_a_checkpoint_is_withdrawn(tmp_path):
+  for step in (50, 100, 150):
+    exchange.publish(_Writer(), tmp_path, step, {}, keep=5)
+  (tmp_path / ".tmp-200-1234").mkdir()
+  exchange.withdraw(tmp_path, newer_than=100)
+  assert sorted(os.listdir(tmp_path)) == ["100", "50"]
+  exchange.withdraw(tmp_path, newer_than=0)
+  assert exchange.latest(tmp_path) is None
+  exchange.withdraw(tmp_path / "none", newer_than=0)
+
+
 def test_a_real_model_goes_around(writer, tmp_path):
   exchange.publish(writer, tmp_path, 50, {"group": 1}, keep=2)
   assert stamped.verify(tmp_path / "50") == {"group": 1, "step": 50}

@@ -1,6 +1,9 @@
 import contextlib
 import json
+import os
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,6 +107,30 @@ def test_an_address_without_a_port_is_named(address):
   said = f"address {address} of this worker should be a free port"
   with pytest.raises(InputError, match=said):
     strategy.start(Cluster((address, "localhost:1")), timeout=1)
+
+
+def test_a_worker_that_never_came_is_named():
+  """In a process of its own, which ends."""
+  with contextlib.ExitStack() as held:
+    ports = []
+    for _ in range(2):
+      probe = held.enter_context(socket.socket())
+      probe.bind(("localhost", 0))
+      ports.append(probe.getsockname()[1])
+  addresses = tuple(f"localhost:{port}" for port in ports)
+  code = (
+    "from ctr_codistill.training import strategy as s\n"
+    f"s.start(s.Cluster({addresses}), timeout=60, start_timeout=0.5)"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", code],
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])},
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+  assert done.returncode == 1
+  assert f"missing: worker 1 ({addresses[1]})\n" in done.stderr
 
 
 def test_a_lone_worker_agrees_with_itself():

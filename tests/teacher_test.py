@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
+from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.errors import InputError
 from ctr_codistill.snapshots import Snapshot
@@ -68,6 +69,17 @@ def test_a_newer_snapshot_changes_the_opinion_and_traces_nothing(
   assert teacher._mean is mean
   assert mean.experimental_get_tracing_count() == 1
   assert teacher.snapshots[1] is snapshot and snapshot.step == 20
+  assert teacher.newer() == [-1, -1]
+
+
+def test_a_peer_that_was_set_back_is_followed(teacher, folders, publish):
+  for step in (10, 20):
+    publish(folders[1], step, seed=step)
+  teacher.take(teacher.newer())
+  exchange.withdraw(folders[1], newer_than=10)
+  assert teacher.newer() == [10, -1]
+  teacher.take([10, -1])
+  assert teacher.snapshots[1].step == 10
   assert teacher.newer() == [-1, -1]
 
 

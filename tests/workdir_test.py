@@ -5,13 +5,14 @@ import pytest
 
 from ctr_codistill import config
 from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.dataset import Share
 from ctr_codistill.criteo.shard_writer import ShardWriter
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
 
-EXPERIMENT = config.Experiment()
+EXPERIMENT = config.from_dict({"training": {"batch_size": 10}})
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def place(prepared, tmp_path):
 
 
 def test_a_new_work_directory_becomes_the_experiment_s(place, schema):
-  found, shards = workdir.claim(place, EXPERIMENT)
-  assert found == schema
-  assert shards.rows == 230
+  claim = workdir.claim(place, EXPERIMENT)
+  assert claim.schema == schema
+  assert claim.shards.rows == 230
   written = json.loads((place.workdir / "experiment.json").read_text())
   assert config.from_dict(written["experiment"]) == EXPERIMENT
   assert written["data"] == {"schema": schema.fingerprint, "rows": 230}
@@ -43,7 +44,9 @@ def test_each_group_has_a_folder(place):
 
 def test_another_experiment_s_directory_names_what_differs(place):
   workdir.claim(place, EXPERIMENT)
-  other = config.from_dict({"training": {"seed": 5}, "model": {"hidden": [8]}})
+  other = config.from_dict(
+    {"training": {"seed": 5, "batch_size": 10}, "model": {"hidden": [8]}}
+  )
   said = (
     r"run is of another experiment \(model.hidden: \(256, 128\) against "
     r"\(8,\); training.seed: 0 against 5\); take another --workdir"
@@ -116,6 +119,56 @@ def test_a_file_of_another_kind_is_named(place, text, said):
     InputError, match=rf"experiment\.json should describe .*{said}"
   ):
     workdir.claim(place, EXPERIMENT)
+
+
+@pytest.mark.parametrize(
+  ("training", "steps"),
+  [
+    ({}, 23),
+    ({"epochs": 2.5}, 57),  # 575 rows make 57 batches of 10
+    ({"epochs": 0.1}, 2),
+    ({"max_steps": 5}, 5),
+    ({"max_steps": 500}, 23),
+    ({"batch_size": 230}, 1),
+  ],
+)
+def test_steps_are_those_of_the_epochs_cut_at_the_most(place, training, steps):
+  experiment = config.from_dict({"training": {"batch_size": 10, **training}})
+  assert workdir.claim(place, experiment).steps == steps
+
+
+def test_a_disjoint_group_has_the_steps_of_its_own_rows(place):
+  # 230 rows are blocks of 8, of each shard of 80 the last 8 too: 10 + 10 + 9
+  # blocks, the last of 6. Group 1 has the odd 14 of them.
+  experiment = config.from_dict(
+    {"data": {"sharing": "disjoint"}, "training": {"batch_size": 16}}
+  )
+  claim = workdir.claim(dataclasses.replace(place, group=1), experiment)
+  assert claim.steps == 14 * 8 // 16
+  assert claim.share == Share(group=1, groups=2, sharing="disjoint")
+
+
+@pytest.mark.parametrize("training", [{"batch_size": 231}, {"epochs": 0.001}])
+def test_rows_that_make_no_step_are_refused(place, training):
+  experiment = config.from_dict({"training": {"batch_size": 10, **training}})
+  batch, epochs = experiment.training.batch_size, experiment.training.epochs
+  said = f"the 230 rows of .*, times {epochs:g} epochs, .* batch_size={batch}"
+  with pytest.raises(InputError, match=said):
+    workdir.claim(place, experiment)
+  assert not place.workdir.exists()
+
+
+def test_a_directory_of_something_else_is_refused(place):
+  place.workdir.mkdir()
+  (place.workdir / "thesis.tex").touch()
+  with pytest.raises(InputError, match=r"should be new, .* 'thesis\.tex'"):
+    workdir.claim(place, EXPERIMENT)
+
+
+def test_what_a_dead_writer_left_aside_is_no_hindrance(place):
+  place.workdir.mkdir()
+  (place.workdir / ".tmp-experiment.json-1234").touch()
+  assert workdir.claim(place, EXPERIMENT).steps == 23
 
 
 def test_a_file_in_the_place_of_the_directory_is_named(place):

@@ -32,6 +32,19 @@ def publish(
   stamped.keep_newest(root, keep)
 
 
+def withdraw(root: pathlib.Path, *, newer_than: int) -> None:
+  """Deletes the snapshots after step `newer_than`; for their owner alone.
+
+  A group that starts again from a checkpoint would otherwise leave its peers
+  with a teacher from a future that does not come. What a writer that died left
+  aside goes too.
+  """
+  stamped.sweep(root)
+  for step in stamped.numbers(root):
+    if step > newer_than:
+      stamped.delete(root / str(step))
+
+
 def latest(root: pathlib.Path) -> int | None:
   """Returns the newest complete snapshot's step, None before the first.
 

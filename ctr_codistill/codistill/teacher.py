@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ctr_codistill import stamped
-from ctr_codistill.codistill import exchange
 from ctr_codistill.errors import InputError
 from ctr_codistill.snapshots import Snapshot
 
@@ -47,8 +46,8 @@ class Teacher:
   def newer(self) -> list[int]:
     """Returns for each of `peers` the step of its newest good snapshot.
 
-    -1 stands for none that is newer than the one in use. A torn one is passed
-    over for the next older.
+    -1 stands for the one in use, or none. A torn one is passed over for the
+    next older; a lower step than the one in use counts once no higher is left.
     """
     return [self._newer(peer) for peer in self.peers]
 
@@ -75,11 +74,9 @@ class Teacher:
 
   def _newer(self, peer: int) -> int:
     root, used = self._folders[peer], self._snapshots.get(peer)
-    newest = exchange.latest(root)
-    if newest is None or (used and newest <= used.step):
-      return -1
     for step in reversed(stamped.numbers(root)):
-      if used and step <= used.step:
+      # A peer that was set back to a checkpoint has only lower steps.
+      if used and step == used.step:
         break
       try:
         stamped.verify(root / str(step))
@@ -97,7 +94,10 @@ class Teacher:
         self._snapshots[peer].swap(path)
       else:
         self._snapshots[peer] = Snapshot(path)
-    except (InputError, OSError) as error:
+    except (stamped.TornError, OSError) as error:
+      return str(error)  # the one in use is whole
+    except InputError as error:
+      self._snapshots.pop(peer, None)  # some of its variables may be new
       return str(error)
     return ""
 

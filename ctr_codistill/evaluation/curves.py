@@ -17,6 +17,8 @@ def read(folder: str | os.PathLike, name: str) -> tuple[list[int], list[float]]:
     folder: where the event files of one group lie.
     name: the scalar's tag, such as "validation/log_loss".
   """
+  if not os.path.isdir(folder):
+    return [], []
   events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
   events.Reload()
   if name not in events.Tags()["tensors"]:

@@ -9,6 +9,7 @@ import os
 import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,8 @@ from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.parsing import BadLine
+from ctr_codistill.criteo.quarantine import Quarantine
+from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predictions
 from ctr_codistill.evaluation.metrics import Quality
 from ctr_codistill.evaluation.predictions import Batch
@@ -79,6 +82,7 @@ def run(
   source: str,
   output: str | os.PathLike,
   *,
+  max_bad_fraction: float = 0.001,
   progress: Callable[[int], None] = lambda rows: None,
 ) -> Summary:
   """Predicts all rows of `source` and writes them to the parquet file `output`.
@@ -88,12 +92,16 @@ def run(
     source: a directory of shards, or a pattern of raw files with or without
       the label column.
     output: whole or absent; `example` is the row's number in the input.
+    max_bad_fraction: of the lines that may be bad, in [0, 1].
     progress: called with the number of rows newly done.
 
   Raises:
-    InputError: no input, or one that does not fit the model's feature spec.
+    InputError: no input, one that does not fit the model's feature spec, too
+      many bad lines, or `output` is a directory.
   """
-  bad: list[BadLine] = []
+  if pathlib.Path(output).is_dir():
+    raise InputError(f"output should be a file, {output} is a directory")
+  bad = _Bad(count(predictor, source), max_bad_fraction)
   quality = Quality.empty()
 
   def batches() -> Iterator[Batch]:
@@ -106,7 +114,7 @@ def run(
       progress(len(rows))
 
   rows = predictions.write(output, batches())
-  return Summary(rows, tuple(bad), quality if quality.examples else None)
+  return Summary(rows, tuple(bad.lines), quality if quality.examples else None)
 
 
 def count(predictor: Predictor, source: str) -> int:
@@ -114,6 +122,18 @@ def count(predictor: Predictor, source: str) -> int:
   if _is_shards(source):
     return records.open_shards(source, predictor.schema).rows
   return lines.count(lines.find(source))
+
+
+class _Bad:
+  """The bad lines so far, of which there must not be too many."""
+
+  def __init__(self, rows: int, max_fraction: float):
+    self.quarantine = Quarantine(rows, max_fraction, None)
+    self.lines: list[BadLine] = []
+
+  def add(self, bad: Sequence[BadLine]) -> None:
+    self.quarantine.add(bad)
+    self.lines.extend(bad)
 
 
 def _is_shards(source: str) -> bool:
@@ -126,7 +146,7 @@ def _known(label: np.ndarray) -> np.ndarray | None:
 
 
 def _rows(
-  predictor: Predictor, source: str, bad: list[BadLine]
+  predictor: Predictor, source: str, bad: "_Bad"
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Yields row numbers `[rows]` and rows `[rows, columns]`; fills `bad`."""
   if _is_shards(source):
@@ -136,6 +156,9 @@ def _rows(
       rows = np.concatenate(list(records.read_rows(shards, start, stop)))
       yield np.arange(start, stop), rows
     return
-  for parsed, rows in encoding.read(lines.find(source), predictor.encoder()):
-    bad.extend(parsed.bad)
+  found = encoding.read(
+    lines.find(source), predictor.encoder(), most_bad=bad.quarantine.allowed
+  )
+  for parsed, rows in found:
+    bad.add(parsed.bad)
     yield parsed.lines, rows

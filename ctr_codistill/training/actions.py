@@ -26,23 +26,35 @@ def refresh_teacher(
 ) -> Callable[[int], None]:
   """Returns the look for newer snapshots of the peers.
 
-  The chief chooses; a peer whose snapshot not every worker could take is
-  without a say until the next look.
+  The chief chooses. A peer whose snapshot only some workers could take is
+  without a say until the next look: all must learn from the same.
   """
 
   def action(step: int) -> None:
     del step
-    chosen = agreement.chosen(len(teacher.peers), teacher.newer)
-    if all(s < 0 for s in chosen):
+    if not teacher.peers:
       return
-    errors = teacher.take(chosen)
-    failures = agreement.sum(np.array([1.0 if e else 0.0 for e in errors]))
-    for peer, error, failed in zip(teacher.peers, errors, failures):
-      if failed:
-        _LOG.warning("group %d has no say now: %s", peer, error)
+    chosen = agreement.chosen(len(teacher.peers), teacher.newer)
+    if all(number < 0 for number in chosen):
+      return
+    for peer, error in zip(teacher.peers, teacher.take(chosen), strict=True):
+      if error:
+        _LOG.warning("no newer snapshot of group %d: %s", peer, error)
+    used = _used(teacher)
+    wrong = used != agreement.chosen(len(used), lambda: used)
+    differs = agreement.sum(np.full(len(used), float(wrong)))
+    if differs.any():
+      _LOG.warning("workers hold different snapshots; no teacher for now")
+      for peer in teacher.peers:
         teacher.drop(peer)
 
   return action
+
+
+def _used(teacher: Teacher) -> list[int]:
+  """Returns the step of each peer's snapshot in use, -1 for none."""
+  held = teacher.snapshots
+  return [held[p].step if p in held else -1 for p in teacher.peers]
 
 
 def evaluate(

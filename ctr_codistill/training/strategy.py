@@ -7,7 +7,9 @@ alone has seen.
 
 import contextlib
 import dataclasses
+import faulthandler
 import json
+import logging
 import socket
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -18,6 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from ctr_codistill.errors import InputError
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +83,19 @@ def _addresses(cluster: Mapping[str, Any], job: str) -> tuple[str, ...]:
 
 
 def start(
-  cluster: Cluster, *, timeout: float, threads: int = 0
+  cluster: Cluster,
+  *,
+  timeout: float,
+  start_timeout: float = 300.0,
+  threads: int = 0,
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
   """Joins the cluster; returns when all its workers have. First use of TF.
 
   Args:
     cluster: the group's workers.
     timeout: seconds until a collective with a silent worker fails.
+    start_timeout: seconds until this process ends, with status 1 and the place
+      where it waits, because a worker never came.
     threads: of this worker; 0 means all cores.
 
   Raises:
@@ -107,7 +117,16 @@ def start(
       task_id=cluster.index,
       rpc_layer="grpc",
     )
+  _LOG.info(
+    "waiting up to %g s (training.start_timeout) for workers %s",
+    start_timeout,
+    ", ".join(cluster.workers),
+  )
+  # TensorFlow waits for ever for a worker that never comes, holding Python's
+  # lock; this watch is a thread of C and needs none.
+  faulthandler.dump_traceback_later(start_timeout, exit=True)
   strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+  faulthandler.cancel_dump_traceback_later()
   replicas = len(strategy.extended.worker_devices)
   if replicas != 1:
     raise InputError(

@@ -6,13 +6,17 @@ import pathlib
 
 from ctr_codistill import config
 from ctr_codistill import stamped
+from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.dataset import Share
 from ctr_codistill.criteo.records import Shards
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
 from ctr_codistill.training.strategy import Cluster
 
+EXPERIMENT = "experiment.json"
+"""Whose directory it is: the flags and the data of the run."""
 PROGRESS = "progress.json"
 """What a group's chief says of its training, in the folder of the group."""
 
@@ -37,15 +41,23 @@ def group_folder(workdir: pathlib.Path, group: int) -> pathlib.Path:
   return workdir / f"group-{group}"
 
 
-def claim(place: Place, experiment: config.Experiment) -> tuple[Schema, Shards]:
+@dataclasses.dataclass(frozen=True)
+class Claim:
+  """What a worker trains on: feature spec, rows, its share of them, steps."""
+
+  schema: Schema
+  shards: Shards
+  share: Share
+  steps: int
+
+
+def claim(place: Place, experiment: config.Experiment) -> Claim:
   """Checks that data, work directory and experiment belong together.
 
-  Returns:
-    The feature spec and the training shards.
-
   Raises:
-    InputError: the group or the workers are not the experiment's, or the work
-      directory holds another experiment or other data.
+    InputError: the group or the workers are not the experiment's, the work
+      directory holds another experiment, other data or something else, or the
+      rows do not make one step.
   """
   if not 0 <= place.group < experiment.groups:
     raise InputError(
@@ -58,21 +70,63 @@ def claim(place: Place, experiment: config.Experiment) -> tuple[Schema, Shards]:
     )
   schema = schemas.read(place.data)
   shards = records.open_shards(place.data / "train", schema)
+  share = _share(experiment, place)
+  steps = _steps(experiment.training, shards, share)
   _claim_workdir(
     place.workdir,
     experiment,
     {"schema": schema.fingerprint, "rows": shards.rows},
   )
-  return schema, shards
+  return Claim(schema, shards, share, steps)
+
+
+def _share(experiment: config.Experiment, place: Place) -> Share:
+  return Share(
+    group=place.group,
+    groups=experiment.groups,
+    worker=place.cluster.index,
+    workers=experiment.workers,
+    sharing=experiment.data.sharing,
+    seed=experiment.training.seed,
+    window_rows=experiment.data.window_rows,
+  )
+
+
+def _steps(training: config.Training, shards: Shards, share: Share) -> int:
+  """Returns the steps of a training: by epochs, cut at `max_steps`."""
+  rows = dataset.epoch_rows(shards, share) * share.workers
+  steps = int(rows * training.epochs) // training.batch_size
+  if steps < 1 or rows < training.batch_size:
+    raise InputError(
+      f"the {rows} rows of {shards.directory} that a group has, times "
+      f"{training.epochs:g} epochs, should make a step of batch_size="
+      f"{training.batch_size}"
+    )
+  return min(steps, training.max_steps or steps)
+
+
+def _refuse_foreign(workdir: pathlib.Path) -> None:
+  """Refuses a directory of something else: runs are not mixed with it."""
+  found = sorted(
+    entry.name
+    for entry in workdir.iterdir()
+    if not entry.name.startswith(stamped.ASIDE)
+  )
+  if found and not (workdir / EXPERIMENT).exists():
+    raise InputError(
+      f"the work directory {workdir} should be new, empty or one of a run, "
+      f"holds {found[0]!r}"
+    )
 
 
 def _claim_workdir(
   workdir: pathlib.Path, experiment: config.Experiment, data: dict
 ) -> None:
-  path = workdir / "experiment.json"
+  path = workdir / EXPERIMENT
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     if not path.exists():
+      _refuse_foreign(workdir)
       own = json.loads(config.to_json(experiment))
       stamped.write_json(path, {"experiment": own, "data": data})
     text = path.read_bytes()

@@ -1,6 +1,7 @@
 """One worker of one group, from its configuration to its last step."""
 
 import logging
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -16,9 +17,7 @@ from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo.dataset import Share
 from ctr_codistill.criteo.lookup import Lookup
-from ctr_codistill.criteo.records import Shards
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.serving import Servable
@@ -60,16 +59,17 @@ class Worker:
       InputError: a mistake in data, work directory or cluster.
     """
     self._experiment, self._place, self._clock = experiment, place, clock
-    self._schema, self._shards = workdir.claim(place, experiment)
+    claim = workdir.claim(place, experiment)
+    self._schema, self._shards = claim.schema, claim.shards
+    self._share, self._stop = claim.share, claim.steps
     self._validation = records.open_shards(
       place.data / "validation", self._schema
     )
-    self._share = _share(experiment, place)
-    self._stop = total_steps(experiment, self._shards, self._share)
     training = experiment.training
     self._strategy = strategies.start(
       place.cluster,
       timeout=training.collective_timeout,
+      start_timeout=training.start_timeout,
       threads=training.threads,
     )
     self._agreement = strategies.Agreement(self._strategy)
@@ -80,12 +80,8 @@ class Worker:
       numerics=len(self._schema.numeric),
       batch_size=training.batch_size,
     )
-    self._teacher = Teacher(
-      {
-        peer: exchange.folder(place.workdir, peer)
-        for peer in groups.all_to_all(experiment.groups)[place.group]
-      }
-    )
+    self._teacher = Teacher(_folders(experiment, place))
+    self._refresh = actions.refresh_teacher(self._teacher, self._agreement)
     self._journal = Journal(
       place.folder,
       self._agreement,
@@ -113,6 +109,10 @@ class Worker:
     start = self._agreement.chosen(1, lambda: [self._checkpoints.latest()])[0]
     if start:
       self._checkpoints.restore(start)
+    if self._place.cluster.is_chief:
+      # What was published after the checkpoint is of a course not taken again.
+      exchange.withdraw(self._root(), newer_than=start)
+    self._refresh(start)
     _LOG.info("training from step %d to %d", start, self._stop)
     rows = dataset.batches(
       self._shards,
@@ -159,32 +159,40 @@ class Worker:
     )
 
   def _between(self) -> list[Action]:
-    """Returns the actions; the checkpoint comes last: all else is then done."""
-    training, place = self._experiment.training, self._place
+    """Returns the actions; at the end the checkpoint is the last."""
+    training = self._experiment.training
     every = self._experiment.exchange.every_steps
     found = [Action(self._journal.write, training.summarize_every)]
     if self._served.averages:
       found.append(Action(self._served.update, training.average_every))
     if self._validation.rows:
-      evaluate = actions.evaluate(
-        self._served,
-        self._served.probability(self._trainer.features),
-        self._validation,
-        self._agreement,
-        self._journal,
-        worker=place.cluster.index,
-        workers=len(place.cluster.workers),
-      )
-      found.append(Action(evaluate, training.evaluate_every))
-    if place.cluster.is_chief:
-      found.append(Action(self._publication(), every))
-      found.append(Action(self._checkpoints.save, training.checkpoint_every))
-    if self._teacher.peers:
-      refresh = actions.refresh_teacher(self._teacher, self._agreement)
-      found.append(Action(refresh, every, at_end=False))
+      found.append(Action(self._evaluation(), training.evaluate_every))
+    found.append(Action(self._publication(), every))
+    found.append(Action(self._save, training.checkpoint_every))
+    found.append(Action(self._refresh, every, at_end=False))
     return found
 
+  def _evaluation(self) -> Callable[[int], None]:
+    return actions.evaluate(
+      self._served,
+      self._served.probability(self._trainer.features),
+      self._validation,
+      self._agreement,
+      self._journal,
+      worker=self._share.worker,
+      workers=self._share.workers,
+    )
+
+  def _save(self, step: int) -> None:
+    if self._place.cluster.is_chief:
+      self._checkpoints.save(step)
+
+  def _root(self) -> pathlib.Path:
+    return exchange.folder(self._place.workdir, self._place.group)
+
   def _publication(self) -> Callable[[int], None]:
+    if not self._place.cluster.is_chief:
+      return lambda step: None
     place = self._place
     servable = Servable(
       self._served.model, self._schema, Lookup(self._schema, place.data)
@@ -195,7 +203,6 @@ class Worker:
       {schemas.FILE: place.data / schemas.FILE},
       place.folder / "template",
     )
-    root = exchange.folder(place.workdir, place.group)
     keep = self._experiment.exchange.keep
 
     def publish(step: int) -> None:
@@ -205,31 +212,19 @@ class Worker:
         "schema": self._schema.fingerprint,
         "published": self._clock(),
       }
-      exchange.publish(writer, root, step, facts, keep=keep)
+      exchange.publish(writer, self._root(), step, facts, keep=keep)
 
     return publish
 
 
-def total_steps(
-  experiment: config.Experiment, shards: Shards, share: Share
-) -> int:
-  """Returns the steps of a training: by epochs, cut at `max_steps`."""
-  training = experiment.training
-  rows = dataset.epoch_rows(shards, share) * experiment.workers
-  steps = int(rows * training.epochs) // training.batch_size
-  return min(steps, training.max_steps or steps)
-
-
-def _share(experiment: config.Experiment, place: Place) -> Share:
-  return Share(
-    group=place.group,
-    groups=experiment.groups,
-    worker=place.cluster.index,
-    workers=experiment.workers,
-    sharing=experiment.data.sharing,
-    seed=experiment.training.seed,
-    window_rows=experiment.data.window_rows,
-  )
+def _folders(
+  experiment: config.Experiment, place: Place
+) -> dict[int, pathlib.Path]:
+  """Returns where the peers leave their snapshots; none if they count 0."""
+  if not experiment.codistill.weight:
+    return {}
+  peers = groups.all_to_all(experiment.groups)[place.group]
+  return {peer: exchange.folder(place.workdir, peer) for peer in peers}
 
 
 def _seed(seed: int, group: int) -> int:
