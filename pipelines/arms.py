@@ -8,10 +8,9 @@ predictions of several repeats of another arm, an ensemble.
 import dataclasses
 import pathlib
 import re
+import tomllib
 from collections.abc import Mapping
 from typing import Any
-
-import tomllib
 
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
