@@ -86,14 +86,29 @@ class Data(_Checked):
 
   sharing: str = _choice(
     "same",
-    "groups train on the same examples, each in its own order, or on disjoint"
-    " shares of them",
+    "groups train on the same examples, each in its own order; on disjoint"
+    " shares of them; or on the same in the same order (coordinated)",
     "same",
     "disjoint",
+    "coordinated",
+  )
+  overlap: float = _number(
+    1.0,
+    "share of the examples that every group sees, the rest is split among them;"
+    " only with sharing same, 0 is disjoint",
+    low=0,
+    high=1,
   )
   window_rows: int = _number(
-    131_072, "rows shuffled together in memory, per worker", low=1
+    131_072, "rows shuffled together, per worker; 3 x as many in memory", low=1
   )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.overlap != 1 and self.sharing != "same":
+      raise InputError(
+        f"data.overlap should be 1 unless sharing is same, is {self.overlap}"
+      )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,15 +1,19 @@
-"""Times the step and its teacher, beside what a user would pick instead.
+"""Times step, teacher and input, beside what a user would pick instead.
 
 Each case runs in a process of its own, in turn with the others and several
 times, so that the ratios hold on a machine whose speed drifts. One step is a
 batch of 2,048, one table of 1M x 16 rows, layers 2560-1024-256, Adagrad, two
-cores.
+cores. The input is read into such batches, warm in the page cache.
 
   python -m pipelines.benchmark --output=/tmp/benchmark.json --peers=DIR
 
 DIR holds peers: scripts that print a JSON line with "ms_median". The output is
 a list of {"name", "value", "unit", "against", "ratio"}; a ratio above 1 is ours
-faster, for `teacher_over_plain` it is the price of the teacher.
+faster, for `teacher_over_plain` it is the price of the teacher; in rows/s it is
+the share of the rate that it stands against.
+
+  python -m pipelines.benchmark --case=input     # where the input's time goes
+  python -m pipelines.benchmark --case=shuffle   # how well it shuffles
 """
 
 import json
@@ -25,6 +29,7 @@ from absl import flags
 
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from pipelines import benchmark_input
 from pipelines import command
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write")
@@ -36,15 +41,22 @@ _STEPS = flags.DEFINE_integer("steps", 20, "steps of a round", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch", 2048, "examples a step", lower_bound=1)
 _ROWS = flags.DEFINE_integer("rows", 1_000_000, "rows of the table")
 _HIDDEN = flags.DEFINE_list("hidden", ["2560", "1024", "256"], "layer widths")
-_CASE = flags.DEFINE_string("case", None, "run this case here, print its line")
+_CASE = flags.DEFINE_enum(
+  "case",
+  None,
+  ["step", "input", "shuffle"],
+  "run this case alone and here, print its lines",
+)
 
+_INPUT = "input: "  # before the names of its parts
 _PEER_SCRIPTS = ("tfrs_keras.py", "pytorch.py")
 
 
 def main() -> int:
   """Runs all cases in turn and writes the list, or one case."""
   if _CASE.value:
-    print(json.dumps({"ms": _step()}))
+    for line in _lines(_CASE.value):
+      print(json.dumps(line))
     return 0
   _widths()
   if not _OUTPUT.value:
@@ -55,19 +67,37 @@ def main() -> int:
       print(f"round {turn + 1}: {name}", file=sys.stderr, flush=True)
       for key, value in _timed(name, line).items():
         found.setdefault(key, []).append(value)
-  results = _results({name: float(np.median(v)) for name, v in found.items()})
+  medians = {name: float(np.median(v)) for name, v in found.items()}
+  rates = {n: medians.pop(n) for n in list(medians) if n.startswith(_INPUT)}
+  results = _results(medians)
+  results += benchmark_input.results(
+    {name.removeprefix(_INPUT): rate for name, rate in rates.items()}
+  )
   stamped.write_json(_OUTPUT.value, results)
   for result in results:
     print(json.dumps(result))
   return 0
 
 
+def _lines(case: str) -> list[dict]:
+  """Returns what a case prints."""
+  if case == "shuffle":
+    return benchmark_input.qualities(_BATCH.value)
+  if case == "input":
+    rates = benchmark_input.rates(_BATCH.value)
+    return [{"part": name, **rate} for name, rate in rates.items()]
+  return [{"ms": _step()}]
+
+
 def _cases() -> dict[str, list[str]]:
   """Returns the command of each case."""
   shape = [f"--batch={_BATCH.value}", f"--rows={_ROWS.value}"]
   shape += [f"--hidden={','.join(_HIDDEN.value)}", f"--steps={_STEPS.value}"]
-  own = [sys.executable, "-m", "pipelines.benchmark", "--case=step", *shape]
-  cases = {"ours": own}
+  own = [sys.executable, "-m", "pipelines.benchmark"]
+  cases = {
+    "ours": [*own, "--case=step", *shape],
+    "input": [*own, "--case=input", f"--batch={_BATCH.value}"],
+  }
   if _PEERS.value:
     for script in _PEER_SCRIPTS:
       path = pathlib.Path(_PEERS.value) / script
@@ -77,15 +107,19 @@ def _cases() -> dict[str, list[str]]:
 
 
 def _timed(name: str, line: list[str]) -> dict[str, float]:
-  """Returns milliseconds a step by case; none where a peer cannot run."""
+  """Returns ms a step or rows/s by case; none where a peer cannot run."""
   done = subprocess.run(line, capture_output=True, text=True, check=False)
   if done.returncode:
-    if name == "ours":
+    if name in ("ours", "input"):
       raise InputError(f"the benchmark failed: {done.stderr[-2000:]}")
     reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
     print(f"{name} left out: {reason}", file=sys.stderr, flush=True)
     return {}
-  value = json.loads(done.stdout.strip().splitlines()[-1])
+  lines = done.stdout.strip().splitlines()
+  if name == "input":
+    parts = map(json.loads, lines)
+    return {_INPUT + part["part"]: part["rows/s"] for part in parts}
+  value = json.loads(lines[-1])
   return value["ms"] if name == "ours" else {name: value["ms_median"]}
 
 

@@ -11,7 +11,8 @@ from ctr_codistill.errors import InputError
 WRONG = [
   ("groups", 0, "experiment.groups should be at least 1, is 0"),
   ("workers", -1, "experiment.workers should be at least 1, is -1"),
-  ("data.sharing", "own", "should be one of same, disjoint, is 'own'"),
+  ("data.sharing", "own", "same, disjoint, coordinated, is 'own'"),
+  ("data.overlap", 1.5, "data.overlap .* at least 0, at most 1, is 1.5"),
   ("data.window_rows", 0, "data.window_rows should be at least 1, is 0"),
   ("model.name", "gbdt", "model.name should be one of dnn, dcn, is 'gbdt'"),
   ("model.hidden", [8, 0], r"should be each at least 1, is \(8, 0\)"),
@@ -42,11 +43,11 @@ WRONG = [
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
 ]
 
-# No field has its default.
+# No field but data.sharing has its default.
 OTHER = {
   "groups": 3,
   "workers": 2,
-  "data": {"sharing": "disjoint", "window_rows": 7},
+  "data": {"sharing": "same", "overlap": 0.4, "window_rows": 7},
   "model": {
     "name": "dcn",
     "hidden": [5, 6],
@@ -157,9 +158,18 @@ def test_a_batch_is_divisible_by_the_workers():
   assert config.from_dict({"workers": 3, "training": {"batch_size": 255}})
 
 
+@pytest.mark.parametrize("sharing", ["disjoint", "coordinated"])
+def test_an_overlap_is_a_matter_of_groups_that_share(sharing):
+  said = "data.overlap should be 1 unless sharing is same, is 0.4"
+  with pytest.raises(InputError, match=said):
+    config.Data(sharing=sharing, overlap=0.4)
+  assert config.Data(sharing=sharing).overlap == 1
+  assert config.Data(overlap=0).sharing == "same"
+
+
 def test_json_gives_an_equal_experiment():
   experiment = config.from_dict(OTHER)
-  assert not {
+  defaults = {
     name
     for name in _fields(config.Experiment)
     if not any(
@@ -167,6 +177,7 @@ def test_json_gives_an_equal_experiment():
       for line in config.differences(config.Experiment(), experiment)
     )
   }
+  assert defaults == {"data.sharing"}  # which is "same" where there is overlap
   again = config.from_json(config.to_json(experiment))
   assert again == experiment
   assert again.model.hidden == (5, 6)

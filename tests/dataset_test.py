@@ -1,5 +1,6 @@
 import itertools
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ctr_codistill.criteo import dataset
+from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
-from ctr_codistill.criteo.dataset import Share
 from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.criteo.shard_writer import ShardWriter
+from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
 
 SCHEMA = Schema((Numeric("number", 0.0, 1.0, ()),), ())
@@ -40,17 +42,23 @@ def shards(all_shards):
   return all_shards[50]
 
 
-def _stream(shards, share, count, *, batch_rows=5, start_step=0):
+def _stream(shards, share, count, *, batch_rows=5, start_step=0, threads=0):
   """Returns the numbers of the rows of `count` batches, `[count, batch]`."""
   found = dataset.batches(
-    shards, share, batch_rows=batch_rows, start_step=start_step
+    shards,
+    share,
+    batch_rows=batch_rows,
+    start_step=start_step,
+    threads=threads,
   )
-  return np.stack([batch[:, 1] for batch in itertools.islice(found, count)])
+  taken = [batch[:, 1] for batch in itertools.islice(found, count)]
+  found.close()
+  return np.stack(taken)
 
 
 def _epoch(shards, share, epoch=0):
   """Returns the numbers of the rows of an epoch of one worker."""
-  rows = dataset.epoch_rows(shards, share)
+  rows = order.epoch_rows(shards, share)
   return _stream(shards, share, epoch + 1, batch_rows=rows)[epoch]
 
 
@@ -78,7 +86,7 @@ def test_a_row_is_seen_once_an_epoch(shards, workers, each, window_rows):
 @pytest.mark.parametrize("groups", [2, 3])
 def test_disjoint_groups_share_no_row_and_have_all(shards, groups):
   parts = [
-    _epoch(shards, Share(group=group, groups=groups, sharing="disjoint"))
+    _epoch(shards, Share(group=group, groups=groups, overlap=0.0))
     for group in range(groups)
   ]
   assert sorted(np.concatenate(parts).tolist()) == list(range(50))
@@ -87,10 +95,36 @@ def test_disjoint_groups_share_no_row_and_have_all(shards, groups):
     assert set(part // 4 % groups) == {group}
 
 
-def test_groups_that_share_see_all_rows(shards):
-  for group in range(2):
-    part = _epoch(shards, Share(group=group, groups=2, sharing="same"))
+def test_groups_that_share_see_all_rows_in_orders_of_their_own(shards):
+  parts = [_epoch(shards, Share(group=group, groups=2)) for group in range(2)]
+  for part in parts:
     assert sorted(part.tolist()) == list(range(50))
+  assert not np.array_equal(*parts)
+
+
+def test_coordinated_groups_see_the_same_rows_in_the_same_order(shards):
+  parts = [
+    _stream(shards, Share(group=group, groups=3, coordinated=True), 30)
+    for group in range(3)
+  ]
+  assert np.array_equal(parts[0], parts[1])
+  assert np.array_equal(parts[0], parts[2])
+  assert sorted(parts[0].ravel()[:50].tolist()) == list(range(50))
+
+
+def test_groups_that_overlap_have_some_rows_in_common_and_share_the_rest(
+  shards,
+):
+  # 13 blocks: 0.4 x 13 = 5.2, so 5 blocks or 20 rows are everybody's. 8 blocks
+  # are dealt to 3 groups: 3, 3 and 2; the last, of 2 rows, is the second's.
+  parts = [
+    _epoch(shards, Share(group=group, groups=3, overlap=0.4)).tolist()
+    for group in range(3)
+  ]
+  owners = np.bincount(np.concatenate(parts), minlength=50)
+  assert np.bincount(owners).tolist() == [0, 30, 0, 20]
+  assert [len(part) for part in parts] == [20 + 12, 20 + 10, 20 + 8]
+  assert all(len(set(part)) == len(part) for part in parts)
 
 
 def test_the_order_is_a_function_of_seed_group_and_epoch(shards):
@@ -106,19 +140,35 @@ def test_the_order_is_a_function_of_seed_group_and_epoch(shards):
     assert not np.array_equal(one, other)
 
 
-def test_a_window_mixes_rows_of_its_blocks_alone(shards):
-  rows = _epoch(shards, Share(window_rows=8)) // 4
-  blocks = [set(rows[at : at + 8].tolist()) for at in range(0, 48, 8)]
-  # Windows hold 2 blocks of 4; only around the short one (of 2 rows) 3.
-  assert max(len(part) for part in blocks) <= 3
+def test_a_window_has_a_block_of_every_stretch_of_the_log(tmp_path):
+  # 12 blocks of 4 rows in 3 windows of 16: each takes one block of the blocks
+  # 0, 1, 2, one of 3, 4, 5, and so on.
+  shards = _write(tmp_path, 48)
+  orders = set()
+  for epoch in range(6):
+    windows = _epoch(shards, Share(window_rows=16), epoch).reshape(3, 16)
+    for window in windows // 4:
+      assert sorted(set(window // 3)) == [0, 1, 2, 3]
+      assert sorted(np.bincount(window)[np.unique(window)]) == [4, 4, 4, 4]
+    orders.add(tuple(windows.ravel().tolist()))
+  assert len(orders) == 6
 
 
-# 10 batches of 5 make an epoch; windows of 12 begin at 0, 12, 24, 36, 48.
+def test_windows_of_an_epoch_are_of_one_size(shards):
+  # 50 rows in windows of at most 12 are 5 of 10, not 4 of 12 and one of 2.
+  windows = order.windows(shards, Share(window_rows=12), 0)
+  assert [w.rows for w in itertools.islice(windows, 10)] == [10] * 10
+
+
+# 10 batches of 5 make an epoch; windows of 13 begin at 0, 12, 25, 37.
 @pytest.mark.parametrize("start", [1, 2, 3, 9, 10, 11, 25])
-def test_a_stream_from_a_step_is_the_rest_of_the_whole(shards, start):
-  share = Share(window_rows=12, seed=3)
-  whole = _stream(shards, share, start + 12)
-  rest = _stream(shards, share, 12, start_step=start)
+@pytest.mark.parametrize(("threads", "later"), [(0, 1), (1, 3), (3, 0)])
+def test_a_stream_from_a_step_is_the_rest_of_the_whole(
+  shards, start, threads, later
+):
+  share = Share(window_rows=13, seed=3)
+  whole = _stream(shards, share, start + 12, threads=threads)
+  rest = _stream(shards, share, 12, start_step=start, threads=later)
   assert np.array_equal(rest, whole[start:])
 
 
@@ -128,10 +178,11 @@ def test_a_stream_from_a_step_is_the_rest_of_the_whole(shards, start):
   workers=st.integers(1, 3),
   groups=st.integers(1, 2),
   place=st.integers(0, 5),
-  disjoint=st.booleans(),
+  overlap=st.sampled_from([0.0, 0.3, 1.0]),
   window_rows=st.integers(1, 60),
   batch_rows=st.integers(1, 4),
   start=st.integers(0, 30),
+  threads=st.integers(0, 2),
 )
 def test_streams_resume_and_epochs_are_whole(
   all_shards,
@@ -139,10 +190,11 @@ def test_streams_resume_and_epochs_are_whole(
   workers,
   groups,
   place,
-  disjoint,
+  overlap,
   window_rows,
   batch_rows,
   start,
+  threads,
 ):
   shards = all_shards[count]
   share = Share(
@@ -150,15 +202,22 @@ def test_streams_resume_and_epochs_are_whole(
     groups=groups,
     worker=place % workers,
     workers=workers,
-    sharing="disjoint" if disjoint else "same",
+    overlap=overlap,
     seed=place,
     window_rows=window_rows,
   )
-  rows = dataset.epoch_rows(shards, share)
+  rows = order.epoch_rows(shards, share)
   if rows < batch_rows:
     return
   whole = _stream(shards, share, start + 9, batch_rows=batch_rows)
-  rest = _stream(shards, share, 9, batch_rows=batch_rows, start_step=start)
+  rest = _stream(
+    shards,
+    share,
+    9,
+    batch_rows=batch_rows,
+    start_step=start,
+    threads=threads,
+  )
   assert np.array_equal(rest, whole[start:])
   epochs = whole.ravel()[: whole.size // rows * rows].reshape(-1, rows)
   for epoch in epochs:
@@ -181,7 +240,7 @@ def test_an_epoch_has_at_least_a_batch(shards):
 
 
 def test_a_group_without_a_block_is_told_so(all_shards):
-  share = Share(group=2, groups=3, sharing="disjoint")
+  share = Share(group=2, groups=3, overlap=0.0)
   with pytest.raises(InputError, match="gives 0"):
     next(dataset.batches(all_shards[7], share, batch_rows=1))
 
@@ -195,69 +254,42 @@ def test_fewer_shards_than_workers_serve_all(all_shards):
   assert sorted(np.concatenate(parts).tolist()) == list(range(12))
 
 
-def test_a_damaged_block_is_named(tmp_path, flip):
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_a_damaged_block_is_named(tmp_path, flip, threads):
   shards = _write(tmp_path, 12)
   flip(tmp_path / "shard-00000.rows")
   with pytest.raises(InputError, match=r"shard-00000\.rows: block 1 should"):
-    list(itertools.islice(dataset.batches(shards, Share(), batch_rows=12), 1))
+    _stream(shards, Share(), 1, batch_rows=12, threads=threads)
+  assert not _threads()
 
 
-@pytest.mark.parametrize(
-  ("values", "said"),
-  [
-    ({"group": 2, "groups": 2}, r"group should be in \[0, 2\), is 2"),
-    ({"worker": -1}, r"worker should be in \[0, 1\), is -1"),
-    ({"sharing": "own"}, "sharing should be .*, is 'own'"),
-    ({"window_rows": 0}, "window_rows should be at least 1, is 0"),
-  ],
-)
-def test_a_wrong_share_is_refused_with_its_value(values, said):
-  with pytest.raises(InputError, match=said):
-    Share(**values)
+def _threads():
+  return [t for t in threading.enumerate() if t.name.startswith("input")]
 
 
-def test_a_thread_ahead_changes_nothing(shards):
-  plain = list(
-    itertools.islice(dataset.batches(shards, Share(), batch_rows=7), 20)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_thread_stays_when_nobody_wants_more(shards, threads):
+  found = dataset.batches(shards, Share(), batch_rows=5, threads=threads)
+  next(found)
+  assert _threads()
+  found.close()
+  assert not _threads()
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_three_windows_are_in_memory_at_most(tmp_path, threads):
+  schema = Schema(tuple(Numeric(f"I{i}", 0.0, 1.0, ()) for i in range(127)), ())
+  with ShardWriter(tmp_path, schema, block_rows=64, shard_rows=8192) as writer:
+    writer.write(np.ones((32_768, 128), np.int32))
+  shards = records.open_shards(tmp_path, schema)
+  window = 2048 * 128 * 4  # bytes, a sixteenth of all
+  tracemalloc.start()
+  found = dataset.batches(
+    shards, Share(window_rows=2048), batch_rows=96, threads=threads
   )
-  ahead = dataset.prefetch(
-    dataset.batches(shards, Share(), batch_rows=7), depth=3
-  )
-  for one, other in zip(plain, ahead):
-    assert np.array_equal(one, other)
-  ahead.close()
-
-
-def test_a_thread_ahead_ends_with_its_source():
-  assert list(dataset.prefetch(iter([1, 2, 3]), depth=1)) == [1, 2, 3]
-
-
-def test_a_thread_ahead_passes_errors_on():
-  def source():
-    yield 1
-    yield 2
-    raise InputError("block 3 is gone")
-
-  ahead = dataset.prefetch(source(), depth=5)
-  assert [next(ahead), next(ahead)] == [1, 2]
-  with pytest.raises(InputError, match="block 3 is gone"):
-    next(ahead)
-
-
-def test_a_thread_ahead_ends_when_nobody_wants_more():
-  before = set(threading.enumerate())
-  made = []
-
-  def source():
-    for item in itertools.count():
-      made.append(item)
-      yield item
-
-  ahead = dataset.prefetch(source(), depth=2)
-  assert next(ahead) == 0
-  (thread,) = set(threading.enumerate()) - before
-  ahead.close()
-  thread.join(timeout=30)
-  assert not thread.is_alive()
-  # One taken, two ready, one in hand, and one more slot when it was closed.
-  assert len(made) <= 5
+  for _ in itertools.islice(found, 1000):
+    pass
+  found.close()
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert window < peak < 3.5 * window

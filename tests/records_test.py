@@ -153,3 +153,22 @@ def test_a_shard_that_lost_its_file_after_opening_is_named(tmp_path):
   (tmp_path / "shard-00000.rows").unlink()
   with pytest.raises(InputError, match=r"00000.rows: No such file"):
     records.read_block(shards, 0)
+
+
+def test_a_shard_that_was_cut_after_opening_is_named(tmp_path):
+  shards = _write(tmp_path, 18)
+  path = tmp_path / "shard-00000.rows"
+  path.write_bytes(path.read_bytes()[:76])
+  np.testing.assert_array_equal(records.read_block(shards, 0), _rows(4))
+  said = r"00000.rows: block 1 should have 56 bytes, has 20"
+  with pytest.raises(InputError, match=said):
+    records.read_block(shards, 1)
+
+
+def test_a_block_is_read_where_the_caller_wants_it(tmp_path):
+  shards = _write(tmp_path, 18)
+  place = np.zeros((18, 3), np.int32)
+  for block, first in enumerate((0, 4, 8, 12)):
+    records.read_block_into(shards, block, place[first : first + 4])
+  records.read_block_into(shards, 4, place[16:])
+  np.testing.assert_array_equal(place, _rows(18))

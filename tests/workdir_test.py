@@ -5,8 +5,8 @@ import pytest
 
 from ctr_codistill import config
 from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo.dataset import Share
 from ctr_codistill.criteo.shard_writer import ShardWriter
+from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir
 from ctr_codistill.training.strategy import Cluster
@@ -145,7 +145,7 @@ def test_a_disjoint_group_has_the_steps_of_its_own_rows(place):
   )
   claim = workdir.claim(dataclasses.replace(place, group=1), experiment)
   assert claim.steps == 14 * 8 // 16
-  assert claim.share == Share(group=1, groups=2, sharing="disjoint")
+  assert claim.share == Share(group=1, groups=2, overlap=0.0)
 
 
 @pytest.mark.parametrize("training", [{"batch_size": 231}, {"epochs": 0.001}])
@@ -175,3 +175,16 @@ def test_a_file_in_the_place_of_the_directory_is_named(place):
   place.workdir.write_text("")
   with pytest.raises(InputError, match=r"work directory .*/run: File exists"):
     workdir.claim(place, EXPERIMENT)
+
+
+@pytest.mark.parametrize(
+  ("data", "wanted"),
+  [
+    ({}, Share(groups=2)),
+    ({"overlap": 0.4}, Share(groups=2, overlap=0.4)),
+    ({"sharing": "coordinated"}, Share(groups=2, coordinated=True)),
+  ],
+)
+def test_the_flags_of_the_data_say_what_a_group_shares(place, data, wanted):
+  experiment = config.from_dict({"data": data, "training": {"batch_size": 10}})
+  assert workdir.claim(place, experiment).share == wanted

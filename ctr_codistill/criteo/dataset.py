@@ -1,174 +1,160 @@
 """Shards to shuffled batches for one worker of one group, from any step on.
 
-The order is a pure function of (seed, group, epoch, position): blocks are
-permuted over the whole epoch, rows within windows of many blocks. So a worker
-that starts again at step s opens the window of s and has what it would have
-had.
+A window of blocks is read into one buffer and gathered from there in its order;
+batches are slices of what was gathered. Where each row comes is said in
+`order`, so a worker that starts again at step s opens the window of s and has
+what it would have had, whatever number of threads read.
 """
 
-import dataclasses
-import queue
-import threading
+import contextlib
+import itertools
+from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Iterator
+from concurrent import futures
 
 import numpy as np
 
+from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
+from ctr_codistill.criteo.order import Part
+from ctr_codistill.criteo.order import Window
 from ctr_codistill.criteo.records import Shards
+from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
 
 
-@dataclasses.dataclass(frozen=True)
-class Share:
-  """Which rows a worker of a group reads, and in what order.
-
-  `sharing` is "same" (each group reads all rows, in its own order) or
-  "disjoint" (block b belongs to group b mod groups). Within a group each row of
-  an epoch goes to one worker; fewer than `workers` rows an epoch stay out,
-  others each time.
-  """
-
-  group: int = 0
-  groups: int = 1
-  worker: int = 0
-  workers: int = 1
-  sharing: str = "same"
-  seed: int = 0
-  window_rows: int = 131_072
-
-  def __post_init__(self) -> None:
-    for name, count in (("group", self.groups), ("worker", self.workers)):
-      if not 0 <= getattr(self, name) < count:
-        raise InputError(
-          f"{name} should be in [0, {count}), is {getattr(self, name)}"
-        )
-    if self.sharing not in ("same", "disjoint"):
-      raise InputError(
-        f"sharing should be one of same, disjoint, is {self.sharing!r}"
-      )
-    if self.window_rows < 1:
-      raise InputError(
-        f"window_rows should be at least 1, is {self.window_rows}"
-      )
-
-
-def epoch_rows(shards: Shards, share: Share) -> int:
-  """Returns the rows that each worker of the group reads in an epoch."""
-  return (
-    int(shards.block_lengths[_blocks(shards, share)].sum()) // share.workers
-  )
-
-
 def batches(
-  shards: Shards, share: Share, *, batch_rows: int, start_step: int = 0
-) -> Iterator[np.ndarray]:
+  shards: Shards,
+  share: Share,
+  *,
+  batch_rows: int,
+  start_step: int = 0,
+  threads: int = 0,
+) -> Generator[np.ndarray, None, None]:
   """Yields int32 `[batch_rows, columns]` without end, from `start_step` on.
 
-  Batches run on over the ends of epochs, so that all have the same shape.
+  Batches run on over the ends of epochs, so that all have the same shape. Three
+  windows are in memory at most: the one that is being used, the next one, and
+  the one that it is gathered from. `close` ends the threads.
+
+  Args:
+    shards: what to read.
+    share: which of its rows, and in what order.
+    batch_rows: rows of a batch.
+    start_step: batches that are passed over; costs nothing.
+    threads: that make the next window while one is used; 0: the caller's own
+      makes each when it is wanted. They change no batch.
 
   Raises:
     InputError: an epoch has fewer rows than one batch; a block is damaged.
   """
-  rows = epoch_rows(shards, share)
+  rows = order.epoch_rows(shards, share)
   if rows < batch_rows:
     raise InputError(
       f"{shards.directory} should give each of {share.workers} workers at "
       f"least one batch of {batch_rows} rows an epoch, gives {rows}"
     )
-  held: list[np.ndarray] = []
-  count = 0
-  for window in _windows(shards, share, start_step * batch_rows):
-    held.append(window)
-    count += len(window)
-    if count < batch_rows:
-      continue
-    joined = np.concatenate(held) if len(held) > 1 else window
-    end = count - count % batch_rows
-    for at in range(0, end, batch_rows):
-      yield joined[at : at + batch_rows]
-    held, count = ([joined[end:]], count - end) if end < count else ([], 0)
+  windows = order.windows(shards, share, start_step * batch_rows)
+  with contextlib.closing(_gathered(shards, windows, threads)) as gathered:
+    yield from _cut(gathered, batch_rows)
 
 
-def prefetch(source: Iterator[np.ndarray], *, depth: int) -> Iterator:
-  """Yields what `source` yields, made up to `depth` ahead by a thread."""
-  ready: queue.Queue = queue.Queue(maxsize=depth)
-  stop = threading.Event()
-
-  def put(item: object) -> None:
-    while not stop.is_set():
-      try:
-        return ready.put(item, timeout=0.1)
-      except queue.Full:
+def _cut(windows: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+  """Yields the rows of the windows in pieces of `size`."""
+  rest = None
+  for rows in windows:
+    start = 0
+    if rest is not None:
+      start = size - len(rest)
+      rest = np.concatenate([rest, rows[:start]])
+      if len(rest) < size:
         continue
+      yield rest
+    end = start + (len(rows) - start) // size * size
+    # Views of the last rows would keep the window while another is made.
+    for at in range(start, end, size):
+      yield rows[at : at + size] if at + size < end else rows[at:end].copy()
+    rest = rows[end:].copy() if end < len(rows) else None
+    del rows
 
-  def fill() -> None:
-    try:
-      for item in source:
-        put((item, None))
-        if stop.is_set():
-          return
-      put((None, StopIteration()))
-    except Exception as error:
-      put((None, error))
 
-  threading.Thread(target=fill, name="prefetch", daemon=True).start()
+def _gathered(
+  shards: Shards, windows: Iterator[Window], threads: int
+) -> Generator[np.ndarray, None, None]:
+  """Yields the rows of each window in its order, int32 `[rows, columns]`."""
+  if not threads:
+    gather = _gatherer(shards, lambda call, items: list(map(call, items)), 1)
+    yield from map(gather, windows)
+    return
+  readers = futures.ThreadPoolExecutor(threads, "input")
+  ahead = futures.ThreadPoolExecutor(1, "input-ahead")
+  gather = _gatherer(
+    shards, lambda call, items: list(readers.map(call, items)), threads
+  )
   try:
+    # One thread alone takes from `windows`, which no two may do at once.
+    following = ahead.submit(lambda: gather(next(windows)))
     while True:
-      item, error = ready.get()
-      if isinstance(error, StopIteration):
-        return
-      if error is not None:
-        raise error
-      yield item
+      rows = following.result()
+      following = ahead.submit(lambda: gather(next(windows)))
+      yield rows
+      del rows
   finally:
-    stop.set()
+    ahead.shutdown(cancel_futures=True)
+    readers.shutdown(cancel_futures=True)
 
 
-def _blocks(shards: Shards, share: Share) -> np.ndarray:
-  """Returns the indices of the blocks that the group reads."""
-  blocks = np.arange(len(shards.block_lengths))
-  if share.sharing == "disjoint":
-    return blocks[share.group :: share.groups]
-  return blocks
+def _gatherer(
+  shards: Shards, run: Callable[[Callable, list], list], pieces: int
+) -> Callable[[Window], np.ndarray]:
+  """Returns what makes windows, `pieces` of each at once, in one buffer.
 
-
-def _windows(shards: Shards, share: Share, start: int) -> Iterator[np.ndarray]:
-  """Yields shuffled windows of the worker's endless stream, from a row on."""
-  rows = epoch_rows(shards, share)
-  epoch, offset = divmod(start, rows)
-  while True:
-    blocks = _order(share, epoch, -1).permutation(_blocks(shards, share))
-    for window in range(
-      offset // share.window_rows, -(-rows // share.window_rows)
-    ):
-      low = window * share.window_rows
-      high = min(low + share.window_rows, rows)
-      first = share.worker * rows
-      found = _rows(shards, blocks, first + low, first + high)
-      shuffled = _order(share, epoch, window).permutation(high - low)
-      yield found[shuffled[max(offset - low, 0) :]]
-    epoch, offset = epoch + 1, 0
-
-
-def _order(share: Share, epoch: int, window: int) -> np.random.RandomState:
-  """Returns the generator of an epoch's blocks (-1) or a window's rows.
-
-  `RandomState` because its stream is frozen over versions of numpy.
+  The buffer is kept: to get its pages anew from the system costs as much as to
+  fill them.
   """
-  worker = 0 if window < 0 else 1 + share.worker
-  key = [share.seed, share.group, epoch, worker, window + 1]
-  return np.random.RandomState(np.array(key, np.uint32))
+  buffer = np.empty((0, shards.columns), records.ROW_TYPE)
+
+  def gather(window: Window) -> np.ndarray:
+    nonlocal buffer
+    if len(buffer) < window.rows:
+      buffer = np.empty((window.rows, shards.columns), records.ROW_TYPE)
+    whole = buffer[: window.rows]
+    run(lambda piece: _read(shards, *piece), _pieces(window, whole, pieces))
+    found = np.empty((len(window.order), shards.columns), np.int32)
+    bounds = np.linspace(0, len(found), pieces + 1).astype(int)
+
+    def take(piece: int) -> None:
+      own = slice(bounds[piece], bounds[piece + 1])
+      # Another mode than "raise" lets numpy write into `out` at once.
+      whole.take(window.order[own], axis=0, out=found[own], mode="clip")
+
+    run(take, list(range(pieces)))
+    return found
+
+  return gather
 
 
-def _rows(
-  shards: Shards, blocks: np.ndarray, low: int, high: int
-) -> np.ndarray:
-  """Returns rows [low, high) of the blocks put end to end."""
-  ends = np.cumsum(shards.block_lengths[blocks])
-  first, last = np.searchsorted(ends, [low, high - 1], side="right")
-  parts = []
-  for at in range(first, last + 1):
-    start = ends[at] - shards.block_lengths[blocks[at]]
-    block = records.read_block(shards, int(blocks[at]))
-    parts.append(block[max(low - start, 0) : high - start])
-  return np.concatenate(parts)
+def _pieces(
+  window: Window, rows: np.ndarray, count: int
+) -> list[tuple[list[Part], np.ndarray]]:
+  """Returns about equal pieces of the parts, each with its place in `rows`."""
+  lengths = [part.high - part.low for part in window.parts]
+  starts = np.cumsum([0, *lengths])
+  bounds = np.linspace(0, len(lengths), count + 1).astype(int)
+  return [
+    (window.parts[low:high], rows[starts[low] : starts[high]])
+    for low, high in itertools.pairwise(bounds)
+  ]
+
+
+def _read(shards: Shards, parts: list[Part], out: np.ndarray) -> None:
+  """Reads the parts one after the other into `out`, `[rows, columns]`."""
+  at = 0
+  for block, low, high in parts:
+    place = out[at : at + high - low]
+    if high - low == shards.block_lengths[block]:
+      records.read_block_into(shards, block, place)
+    else:
+      place[:] = records.read_block(shards, block)[low:high]
+    at += high - low

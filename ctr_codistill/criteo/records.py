@@ -7,8 +7,10 @@ int32 `[rows, columns]`, and the 8-byte xxh3_64 of those bytes. Only a shard's
 last block may be shorter. `records.json` says what there is, and comes last.
 """
 
+import bisect
 import dataclasses
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -64,10 +66,14 @@ class Shards:
     return np.concatenate([np.zeros(0, np.int64), *lengths])
 
   @functools.cached_property
-  def _first_blocks(self) -> np.ndarray:
-    """Number of the first block of each shard, int64 `[shards]`."""
-    counts = [-(-shard.rows // self.block_rows) for shard in self.shards]
-    return np.cumsum([0, *counts])[:-1]
+  def _first_blocks(self) -> list[int]:
+    """Number of the first block of each shard."""
+    counts = (-(-shard.rows // self.block_rows) for shard in self.shards)
+    return list(itertools.accumulate(counts, initial=0))[:-1]
+
+  @functools.cached_property
+  def _paths(self) -> tuple[str, ...]:
+    return tuple(os.fspath(self.directory / s.name) for s in self.shards)
 
 
 def open_shards(directory: str | os.PathLike, schema: Schema) -> Shards:
@@ -111,19 +117,34 @@ def read_block(shards: Shards, index: int) -> np.ndarray:
   """
   if not 0 <= index < len(shards.block_lengths):
     raise IndexError(f"block {index} of {len(shards.block_lengths)}")
-  number = int(np.searchsorted(shards._first_blocks, index, side="right")) - 1
-  within = index - int(shards._first_blocks[number])
-  path = shards.directory / shards.shards[number].name
-  size = int(shards.block_lengths[index]) * shards.columns * ROW_TYPE.itemsize
+  rows = np.empty((shards.block_lengths[index], shards.columns), ROW_TYPE)
+  read_block_into(shards, index, rows)
+  rows.flags.writeable = False
+  return rows
+
+
+def read_block_into(shards: Shards, index: int, out: np.ndarray) -> None:
+  """Reads block `index` into `out`, contiguous `[rows, columns]`.
+
+  As `read_block`, without a copy: what is read is checked in its place.
+  """
+  # Of shards without a row, which begin where the next does, the last counts.
+  number = bisect.bisect_right(shards._first_blocks, index) - 1
+  within = index - shards._first_blocks[number]
+  path = shards._paths[number]
   full = shards.block_rows * shards.columns * ROW_TYPE.itemsize + SUM_BYTES
-  data = _pread(path, size + SUM_BYTES, within * full)
-  body = memoryview(data)[:size]
-  if data[size:] != xxhash.xxh3_64_digest(body):
+  body, wanted = memoryview(out).cast("B"), bytearray(SUM_BYTES)
+  size = _pread(path, [body, wanted], within * full)
+  if size != len(body) + SUM_BYTES:
     raise InputError(
-      f"{path}: block {within} should have the sum {data[size:].hex()}, "
+      f"{path}: block {within} should have {len(body) + SUM_BYTES} bytes, "
+      f"has {size}"
+    )
+  if wanted != xxhash.xxh3_64_digest(body):
+    raise InputError(
+      f"{path}: block {within} should have the sum {wanted.hex()}, "
       f"has {xxhash.xxh3_64_hexdigest(body)}"
     )
-  return np.frombuffer(body, ROW_TYPE).reshape(-1, shards.columns)
 
 
 def read_rows(
@@ -192,11 +213,12 @@ def _check_size(shards: Shards, shard: Shard) -> None:
     )
 
 
-def _pread(path: pathlib.Path, size: int, offset: int) -> bytes:
+def _pread(path: str, places: list, offset: int) -> int:
+  """Fills `places` from `offset` on; returns the bytes that there were."""
   try:
     file = os.open(path, os.O_RDONLY)
     try:
-      return os.pread(file, size, offset)
+      return os.preadv(file, places, offset)
     finally:
       os.close(file)
   except OSError as error:

@@ -6,12 +6,12 @@ import pathlib
 
 from ctr_codistill import config
 from ctr_codistill import stamped
-from ctr_codistill.criteo import dataset
+from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo.dataset import Share
 from ctr_codistill.criteo.records import Shards
 from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
 from ctr_codistill.training.strategy import Cluster
 
@@ -81,20 +81,22 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
 
 
 def _share(experiment: config.Experiment, place: Place) -> Share:
+  data = experiment.data
   return Share(
     group=place.group,
     groups=experiment.groups,
     worker=place.cluster.index,
     workers=experiment.workers,
-    sharing=experiment.data.sharing,
+    overlap=0.0 if data.sharing == "disjoint" else data.overlap,
+    coordinated=data.sharing == "coordinated",
     seed=experiment.training.seed,
-    window_rows=experiment.data.window_rows,
+    window_rows=data.window_rows,
   )
 
 
 def _steps(training: config.Training, shards: Shards, share: Share) -> int:
   """Returns the steps of a training: by epochs, cut at `max_steps`."""
-  rows = dataset.epoch_rows(shards, share) * share.workers
+  rows = order.epoch_rows(shards, share) * share.workers
   steps = int(rows * training.epochs) // training.batch_size
   if steps < 1 or rows < training.batch_size:
     raise InputError(

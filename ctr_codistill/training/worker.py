@@ -1,5 +1,6 @@
 """One worker of one group, from its configuration to its last step."""
 
+import contextlib
 import logging
 import pathlib
 from collections.abc import Callable
@@ -31,10 +32,11 @@ from ctr_codistill.training.journal import Journal
 from ctr_codistill.training.loop import Action
 from ctr_codistill.training.served import Served
 from ctr_codistill.training.trainer import Trainer
+from ctr_codistill.training.waits import Waits
 from ctr_codistill.training.workdir import Place
 
 _LOG = logging.getLogger(__name__)
-_AHEAD = 8  # batches made before they are needed
+_READERS = 1  # more do not pay: one makes more rows than any step takes
 _KEPT_CHECKPOINTS = 2
 
 
@@ -119,15 +121,23 @@ class Worker:
       self._share,
       batch_rows=self._experiment.training.batch_size // self._share.workers,
       start_step=start,
+      threads=_READERS,
     )
-    loop.run(
-      self._step,
-      dataset.prefetch(rows, depth=_AHEAD),
-      self._between(),
-      start=start,
-      stop=self._stop,
+    with contextlib.closing(rows):
+      waits = Waits(rows, clock=self._clock)
+      loop.run(
+        self._step,
+        waits,
+        [self._waiting(waits), *self._between()],
+        start=start,
+        stop=self._stop,
+      )
+    self._journal.note(
+      state="done",
+      step=self._stop,
+      seconds_left=0,
+      input_wait_share=waits.whole_share,
     )
-    self._journal.note(state="done", step=self._stop, seconds_left=0)
     self._journal.close()
     # One that left early would look like a fault to the others.
     self._agreement.wait()
@@ -157,6 +167,12 @@ class Worker:
         staleness_seconds=self._clock() - min(then, default=float("nan")),
       )
     )
+
+  def _waiting(self, waits: Waits) -> Action:
+    def tell(step: int) -> None:
+      self._journal.scalars(step, {"input/wait_share": waits.share()})
+
+    return Action(tell, self._experiment.training.summarize_every)
 
   def _between(self) -> list[Action]:
     """Returns the actions; at the end the checkpoint is the last."""
