@@ -6,8 +6,10 @@ own faults show a stack trace.
 """
 
 import logging
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
 from types import FrameType
@@ -16,12 +18,13 @@ from absl import app
 from absl import flags
 from absl import logging as absl_logging
 
+from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
 
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, calls `main` and exits with the status it returns."""
-  app.run(lambda argv: _guarded(main, argv))
+  app.run(lambda argv: _ended(main, argv))
 
 
 def require(*names: str) -> None:
@@ -31,6 +34,37 @@ def require(*names: str) -> None:
     flags.register_validator(
       name, lambda value: value not in ("", []), "should not be empty"
     )
+
+
+def reach(*paths: str) -> None:
+  """Tells early why a remote path cannot be used; see `places.check`."""
+  for path in paths:
+    places.check(path, os.environ.get("S3_ENDPOINT", ""))
+
+
+def _ended(main: Callable[[], int | None], argv: Sequence[str]) -> int:
+  """Returns the status, or leaves with it at once.
+
+  A process that touched s3:// through tensorflow-io aborts when it ends in the
+  usual way, whatever its status was.
+  """
+  try:
+    status = _guarded(main, argv)
+  except Exception:
+    if not _aborts_at_its_end():
+      raise
+    traceback.print_exc()
+    status = 1
+  if _aborts_at_its_end():
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+  return status
+
+
+def _aborts_at_its_end() -> bool:
+  return "tensorflow_io" in sys.modules
 
 
 def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:

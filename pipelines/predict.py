@@ -13,6 +13,7 @@ import sys
 import tqdm
 from absl import flags
 
+from ctr_codistill.criteo import layout_files
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.evaluation import predict
 from ctr_codistill.snapshots import Snapshot
@@ -24,8 +25,14 @@ _SNAPSHOT = flags.DEFINE_string(
 _INPUT = flags.DEFINE_string(
   "input",
   None,
-  "raw files (a pattern, plain or .gz) or a prepared directory of shards, such"
-  " as DATA/validation",
+  "raw files (a path or pattern, plain, .gz, .zst or parquet, also s3:// or "
+  "http://) or a prepared directory of shards, such as DATA/validation",
+)
+_LAYOUT = flags.DEFINE_string(
+  "layout",
+  None,
+  "columns of raw files, as --layout of pipelines.prepare; Criteo's form with "
+  "the model's features if not given",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "parquet file to write")
 _MAX_BAD_FRACTION = flags.DEFINE_float(
@@ -40,9 +47,11 @@ command.require("snapshot", "input", "output")
 
 def main() -> int:
   """Runs the job and prints what it did."""
+  command.reach(_INPUT.value)
+  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   predictor = predict.Predictor(Snapshot(_SNAPSHOT.value))
   every = 0.1 if sys.stderr.isatty() else 10
-  total = predict.count(predictor, _INPUT.value)
+  total = predict.count(predictor, _INPUT.value, layout)
   with tqdm.tqdm(total=total, unit="row", mininterval=every) as bar:
     done = predict.run(
       predictor,
@@ -50,6 +59,7 @@ def main() -> int:
       _OUTPUT.value,
       max_bad_fraction=_MAX_BAD_FRACTION.value,
       progress=bar.update,
+      layout=layout,
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:

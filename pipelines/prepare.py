@@ -15,6 +15,7 @@ from collections.abc import Callable
 import tqdm
 from absl import flags
 
+from ctr_codistill.criteo import layout_files
 from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo.preparation import Options
 from pipelines import command
@@ -22,8 +23,8 @@ from pipelines import command
 _INPUT = flags.DEFINE_multi_string(
   "input",
   None,
-  "raw logs, plain or gzip: a file or a pattern; repeat it for more. Label, 13 "
-  "integers, 26 strings, tabs between",
+  "raw logs, plain, .gz, .zst or parquet: a path, s3://, http:// or a pattern; "
+  "repeat it for more. Label, 13 integers, 26 strings, or see --layout",
 )
 _OUTPUT = flags.DEFINE_string(
   "output", None, "directory to make; an unfinished one is made anew"
@@ -31,13 +32,23 @@ _OUTPUT = flags.DEFINE_string(
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite", False, "whether a directory that is prepared already is replaced"
 )
+_LAYOUT = flags.DEFINE_string(
+  "layout",
+  "criteo",
+  "columns of the logs: criteo, criteo_x4 (its bins and its minimum count of "
+  "10), or a FILE.toml that says them (docs/inputs.md)",
+)
 _MIN_COUNT = flags.DEFINE_integer(
   "min_count",
-  Options.min_count,
-  "training rows with a value for it to get an id of its own",
+  None,
+  "training rows with a value for it to get an id of its own; the layout's, "
+  f"or else {Options.min_count}",
 )
 _OOV = flags.DEFINE_integer(
-  "oov", Options.oov, "ids per feature among which other values are hashed"
+  "oov",
+  None,
+  "ids per feature among which other values are hashed; the layout's, or else "
+  f"{Options.oov}",
 )
 _VALIDATION = flags.DEFINE_float(
   "validation_fraction",
@@ -83,11 +94,18 @@ class _Bars:
       self._bar.close()
 
 
+def _first(*values: int | None) -> int:
+  """Returns the first value that is said."""
+  return next(value for value in values if value is not None)
+
+
 def main() -> int:
   """Runs the job that the flags describe."""
+  command.reach(*_INPUT.value)
+  layout = layout_files.read(_LAYOUT.value)
   options = Options(
-    min_count=_MIN_COUNT.value,
-    oov=_OOV.value,
+    min_count=_first(_MIN_COUNT.value, layout.min_count, Options.min_count),
+    oov=_first(_OOV.value, layout.oov, Options.oov),
     validation_fraction=_VALIDATION.value,
     max_bad_fraction=_MAX_BAD.value,
     block_rows=_BLOCK_ROWS.value,
@@ -103,6 +121,7 @@ def main() -> int:
       options,
       clock=time.monotonic,
       progress=bars,
+      layout=layout,
     )
   finally:
     bars.close()

@@ -56,16 +56,22 @@ def test_a_truncated_gzip_is_an_error_and_named(tmp_path):
   text = b"".join(b"%d\n" % i for i in range(20000))
   whole = gzip.compress(text)
   path = _file(tmp_path, whole[:-20], "cut.gz")
-  with pytest.raises(InputError, match=r"cut.gz is a truncated gzip"):
+  with pytest.raises(
+    InputError, match=r"cut.gz is a damaged gzip: it ends before"
+  ):
     lines.count([path])
-  with pytest.raises(InputError, match=r"cut.gz is a truncated gzip"):
+  with pytest.raises(
+    InputError, match=r"cut.gz is a damaged gzip: it ends before"
+  ):
     list(lines.blocks([path], 1000))
 
 
 def test_a_broken_gzip_is_an_error_and_named(tmp_path):
   whole = bytearray(gzip.compress(b"abc\n" * 1000))
   whole[-6] ^= 255  # in the checksum
-  with pytest.raises(InputError, match=r"bad.gz is a broken gzip: CRC"):
+  with pytest.raises(
+    InputError, match=r"bad.gz is a damaged gzip: .*data check"
+  ):
     lines.count([_file(tmp_path, whole, "bad.gz")])
   with pytest.raises(InputError, match=r"c.gz is no gzip: .*b'a\\n'"):
     lines.count([_file(tmp_path, b"a\nb\n", "c.gz")])

@@ -171,7 +171,7 @@ def test_files_are_read_in_order_whatever_the_block_and_the_threads(tmp_path):
     text = "".join(f"1\t{i}\t\tv{i}\n" for i in range(start, start + 30))
     (tmp_path / name).write_text(text.replace("\t7\t", "\tseven\t"))
   paths = lines.find(str(tmp_path / "*"))
-  layout = layouts.detect(paths, ["I1", "I2"], ["C1"])
+  layout = layouts.detect(paths, LABELLED)
   for size in (1, 50, 1 << 20):
     for threads in (1, 3):
       found = list(
@@ -188,7 +188,7 @@ def _layout(directory, **files):
   for name, text in files.items():
     (directory / name).write_text(text)
   paths = lines.find(str(directory / "*"))
-  return layouts.detect(paths, ["I1", "I2"], ["C1"])
+  return layouts.detect(paths, LABELLED)
 
 
 def test_the_first_line_tells_whether_there_is_a_label(tmp_path):

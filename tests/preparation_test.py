@@ -205,7 +205,7 @@ def test_inputs_that_cannot_do_are_named(tmp_path, text, said):
 def test_an_input_that_changes_meanwhile_is_an_error(tmp_path, monkeypatch):
   (tmp_path / "a.tsv").write_text(_text(30))
   count = lines.count
-  monkeypatch.setattr(lines, "count", lambda *a: count(*a) + 1)
+  monkeypatch.setattr(lines, "count", lambda *a, **k: count(*a, **k) + 1)
   with pytest.raises(InputError, match=r"31 rows were counted, 30 read"):
     _prepare(tmp_path / "a.tsv", tmp_path / "out")
 

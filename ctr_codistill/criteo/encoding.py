@@ -16,6 +16,7 @@ from ctr_codistill.criteo import layouts
 from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import parsing
+from ctr_codistill.criteo.layouts import Layout
 from ctr_codistill.criteo.lines import Block
 from ctr_codistill.criteo.parsing import Rows
 from ctr_codistill.criteo.ranks import Ranks
@@ -58,28 +59,27 @@ def read(
   threads: int = 2,
   block_bytes: int = lines.BLOCK_BYTES,
   most_bad: int | None = None,
+  layout: Layout | None = None,
 ) -> Iterator[tuple[Rows, np.ndarray]]:
   """Yields the parsed and the prepared rows of raw files, in order.
 
   Files may have the label column or not; `Rows.lines` says which rows of the
   input these are, and `Rows.bad` which lines are none; `most_bad` limits the
-  search for them in a block, see `parsing.parse`.
+  search for them in a block, see `parsing.parse`. `layout` is Criteo's order
+  with tabs between if not given.
 
   Raises:
-    InputError: as `layouts.detect` and `lines.blocks`.
+    InputError: a layout of other features than the schema's; or as
+      `layouts.detect` and `lines.blocks`.
   """
-  schema = encoder.schema
-  layout = layouts.detect(
-    paths,
-    [feature.name for feature in schema.numeric],
-    [feature.name for feature in schema.categorical],
-  )
+  layout = layouts.detect(paths, layouts.fitting(encoder.schema, layout))
 
   def encoded(block: Block) -> tuple[Rows, np.ndarray]:
     rows = parsing.parse(block, layout, most_bad)
     return rows, encoder(rows)
 
-  return parallel.in_order(encoded, lines.blocks(paths, block_bytes), threads)
+  blocks = lines.blocks(paths, block_bytes, header=layout.header)
+  return parallel.in_order(encoded, blocks, threads)
 
 
 def _ids(

@@ -1,28 +1,28 @@
 """Raw logs as blocks of whole lines, each line numbered.
 
 Blocks of some megabytes are what a parser wants, and what threads can share;
-the numbers are what a bad line is reported by, and what splits rows by time.
+the numbers are what a bad line is reported by, and what splits rows by time. A
+row of a parquet file counts as a line.
 """
 
 import dataclasses
-import glob
-import gzip
 import os
-import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 
+from ctr_codistill import places
+from ctr_codistill.criteo import files
+from ctr_codistill.criteo import parquet
 from ctr_codistill.errors import InputError
 
 BLOCK_BYTES = 1 << 22
 LONGEST_LINE = 1 << 24
 """Bytes; more without a newline is no log, and must not fill the memory."""
 BOM = b"\xef\xbb\xbf"
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Block:
     row: number of the first line in the whole input, from 0.
     text: the lines; only a file's last may lack its newline.
     lines: how many there are.
+    batch: the rows, where the file is parquet; `text` is empty then.
   """
 
   path: str
@@ -42,18 +43,23 @@ class Block:
   row: int
   text: bytes
   lines: int
+  batch: pa.RecordBatch | None = None
 
 
 def find(patterns: str | Sequence[str]) -> list[str]:
   """Returns the files that match, sorted within each pattern.
 
   Raises:
-    InputError: a pattern that matches nothing, or a directory.
+    InputError: a pattern that matches nothing, a directory, or a place that
+      does not answer.
   """
   patterns = [patterns] if isinstance(patterns, str) else patterns
   found = []
   for pattern in patterns:
-    paths = sorted(glob.glob(pattern))
+    try:
+      paths = places.find(pattern)
+    except OSError as error:
+      raise InputError(f"input {error}") from None
     if not paths:
       raise InputError(f"input {pattern!r} matches no file")
     found += paths
@@ -66,53 +72,89 @@ def find(patterns: str | Sequence[str]) -> list[str]:
 
 
 def count(
-  paths: Sequence[str], progress: Callable[[int], None] = lambda rows: None
+  paths: Sequence[str],
+  progress: Callable[[int], None] = lambda rows: None,
+  *,
+  header: bool = False,
 ) -> int:
   """Returns the number of lines in all files; a last one needs no newline.
+
+  Args:
+    paths: of the files.
+    progress: called with the number of lines newly seen.
+    header: whether the first line of each file of text is none.
 
   Raises:
     InputError: as `blocks`.
   """
   total = 0
   for path in paths:
+    if is_parquet(path):
+      total += parquet.rows(path)
+      continue
     last = b"\n"
     for chunk in _chunks(path, BLOCK_BYTES):
       lines, last = _newlines(chunk), chunk[-1:]
       total += lines
       progress(lines)
-    total += last != b"\n"
+    total += (last != b"\n") - header
   return total
 
 
 def blocks(
-  paths: Sequence[str], block_bytes: int = BLOCK_BYTES
+  paths: Sequence[str],
+  block_bytes: int = BLOCK_BYTES,
+  *,
+  header: bool = False,
 ) -> Iterator[Block]:
   """Yields the lines of all files in order, about `block_bytes` at a time.
 
-  A file is plain or gzip, by its first bytes; a byte order mark at its start is
-  dropped.
+  A file is plain, gzip, zstd or parquet, by its first bytes; a byte order mark
+  at a text's start is dropped. With `header` the first line of each text is
+  left out; the next one is line 2.
 
   Raises:
-    InputError: naming a file that is missing, unreadable, empty, a truncated or
-      broken gzip, or has a line longer than `LONGEST_LINE` bytes.
+    InputError: naming a file that is missing, unreadable, empty, truncated or
+      damaged, or has a line longer than `LONGEST_LINE` bytes.
   """
   row = 0
   for path in paths:
-    first = row
-    for text in _whole_lines(path, block_bytes):
-      lines = _newlines(text) + (not text.endswith(b"\n"))
-      yield Block(path, row - first + 1, row, text, lines)
-      row += lines
+    for block in _blocks(path, block_bytes, header):
+      yield dataclasses.replace(block, row=row)
+      row += block.lines
 
 
 def first_line(path: str) -> bytes:
-  """Returns the first line of a file, without its end.
+  """Returns the first line of a text, without its end.
 
   Raises:
     InputError: as `blocks`.
   """
   text = next(_whole_lines(path, 1 << 16))
   return text.split(b"\n", 1)[0].removesuffix(b"\r")
+
+
+def is_parquet(path: str) -> bool:
+  """Tells whether a file is parquet; raises InputError as `blocks`."""
+  with files.named(path):
+    return files.start(path) == parquet.MAGIC
+
+
+def _blocks(path: str, block_bytes: int, header: bool) -> Iterator[Block]:
+  line = 1
+  if is_parquet(path):
+    for batch in parquet.batches(path):
+      yield Block(path, line, 0, b"", batch.num_rows, batch)
+      line += batch.num_rows
+    return
+  for text in _whole_lines(path, block_bytes):
+    if header and line == 1:
+      _, _, text = text.partition(b"\n")
+      line = 2
+    if text:
+      lines = _newlines(text) + (not text.endswith(b"\n"))
+      yield Block(path, line, 0, text, lines)
+      line += lines
 
 
 def _newlines(text: bytes) -> int:
@@ -138,29 +180,10 @@ def _whole_lines(path: str, block_bytes: int) -> Iterator[bytes]:
 
 def _chunks(path: str, size: int) -> Iterator[bytes]:
   """Yields the bytes of a file without a byte order mark, never none."""
-  try:
-    with _open(path) as file:
-      chunk = file.read(size + len(BOM)).removeprefix(BOM)
-      if not chunk:
-        raise InputError(f"input {path} is empty")
-      while chunk:
-        yield chunk
-        chunk = file.read(size)
-  except EOFError:
-    raise InputError(
-      f"input {path} is a truncated gzip: it ends before its end mark"
-    ) from None
-  except (gzip.BadGzipFile, zlib.error) as error:
-    raise InputError(f"input {path} is a broken gzip: {error}") from None
-  except OSError as error:
-    raise InputError(f"input {path}: {error.strerror or error}") from None
-
-
-def _open(path: str) -> BinaryIO:
-  with open(path, "rb") as file:
-    start = file.read(len(_GZIP_MAGIC))
-  if start == _GZIP_MAGIC:
-    return gzip.open(path, "rb")
-  if path.endswith(".gz") and start:
-    raise InputError(f"input {path} is no gzip: it begins with {start!r}")
-  return open(path, "rb", buffering=0)
+  with files.named(path), files.open_text(path) as file:
+    chunk = file.read(size + len(BOM)).removeprefix(BOM)
+    if not chunk:
+      raise InputError(f"input {path} is empty")
+    while chunk:
+      yield chunk
+      chunk = file.read(size)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ctr_codistill.criteo import bins
 from ctr_codistill.criteo import counting
 from ctr_codistill.criteo import encoding
 from ctr_codistill.criteo import layouts
@@ -23,7 +24,6 @@ from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import parsing
 from ctr_codistill.criteo import prepared
 from ctr_codistill.criteo import records
-from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import shard_writer
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.counting import Counts
@@ -108,6 +108,7 @@ def prepare(
   *,
   clock: Callable[[], float],
   progress: Progress = lambda name, rows: lambda done: None,
+  layout: Layout = layouts.CRITEO,
 ) -> dict[str, Any]:
   """Makes the prepared directory `output` and returns what `prepare.json` says.
 
@@ -117,6 +118,7 @@ def prepare(
     options: how.
     clock: seconds, for the summary.
     progress: is told of each pass and of rows done.
+    layout: of the logs.
 
   Raises:
     InputError: inputs missing, empty, broken or without labels; too many bad
@@ -125,9 +127,7 @@ def prepare(
   output = pathlib.Path(output)
   start = clock()
   paths = lines.find(inputs)
-  layout = layouts.detect(
-    paths, schemas.CRITEO_NUMERIC, schemas.CRITEO_CATEGORICAL
-  )
+  layout = layouts.detect(paths, layout)
   if not layout.has_label:
     raise InputError(
       f"{paths[0]}:1 has {layout.columns} columns, hence no label; "
@@ -135,7 +135,7 @@ def prepare(
     )
   told = {"inputs": paths, "options": dataclasses.asdict(options)}
   prepared.claim(output, told, overwrite=options.overwrite)
-  rows = lines.count(paths, progress("lines", None))
+  rows = lines.count(paths, progress("lines", None), header=layout.header)
   job = _Job(paths, layout, output, options, rows)
   counts = _count(job, progress("count", job.train_rows))
   schema = counting.write(
@@ -145,6 +145,11 @@ def prepare(
     min_count=options.min_count,
     oov=options.oov,
   )
+  if layout.binned:
+    often = counts.values[len(layout.categorical) :]
+    schema = bins.binned(
+      schema, [counting.vocabulary(t, options.min_count) for t in often]
+    )
   counted = clock()
   written = _encode(job, schema, progress("encode", job.rows))
   summary = {
@@ -172,11 +177,11 @@ def described(summary: Mapping[str, Any], output: str | os.PathLike) -> str:
 
 def _count(job: _Job, done: Callable[[int], None]) -> Counts:
   """Returns the sums over the training rows."""
-  total = counting.nothing(len(job.layout.numeric), len(job.layout.categorical))
+  total = counting.nothing(len(job.layout.numeric), job.layout.counted)
   bad = Quarantine(job.rows, job.options.max_bad_fraction, None)
   blocks = itertools.takewhile(
     lambda block: block.row < job.train_rows,
-    lines.blocks(job.paths, job.options.block_bytes),
+    lines.blocks(job.paths, job.options.block_bytes, header=job.layout.header),
   )
 
   def counted(block: lines.Block) -> tuple[parsing.Rows, Counts]:
@@ -213,6 +218,7 @@ def _encode(
       threads=options.threads,
       block_bytes=options.block_bytes,
       most_bad=bad.allowed,
+      layout=job.layout,
     )
     for rows, encoded in found:
       cut = int(np.searchsorted(rows.lines, job.train_rows))

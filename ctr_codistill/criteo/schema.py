@@ -64,15 +64,18 @@ class Numeric:
     std: standard deviation of the same, above 0; 1 where they do not vary.
     boundaries: ascending int32; the id of a value is 0 when it is missing, else
       1 + the number of boundaries that are <= the value.
+    ids: where that number only counts intervals: the id of each, from 1, for
+      bins of more than one interval; empty where each has its own.
   """
 
   name: str
   mean: float
   std: float
   boundaries: tuple[int, ...]
+  ids: tuple[int, ...] = ()
 
   def __post_init__(self) -> None:
-    _check_name(self.name)
+    check_name(self.name)
     if not math.isfinite(self.mean):
       raise InputError(f"{self.name}: mean should be finite, is {self.mean}")
     if not 0 < self.std < math.inf:
@@ -83,11 +86,17 @@ class Numeric:
           f"{self.name}: boundaries should ascend within "
           f"[{-LARGEST}, {LARGEST}], have {high} after {low}"
         )
+    intervals = len(self.boundaries) + 1
+    if self.ids and not (len(self.ids) == intervals and min(self.ids) > 0):
+      raise InputError(
+        f"{self.name}: ids should be {intervals}, each at least 1, are "
+        f"{len(self.ids)} from {min(self.ids)} on"
+      )
 
   @property
   def bins(self) -> int:
-    """Number of ids: one for missing, one more than there are boundaries."""
-    return len(self.boundaries) + 2
+    """Number of ids: one for missing, then one for each bin."""
+    return 1 + max(self.ids, default=len(self.boundaries) + 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +117,7 @@ class Categorical:
   sha256: str
 
   def __post_init__(self) -> None:
-    _check_name(self.name)
+    check_name(self.name)
     if self.size < 0:
       raise InputError(f"{self.name}: size should be >= 0, is {self.size}")
     if self.oov < 1:
@@ -203,8 +212,11 @@ def write(schema: Schema, directory: str | os.PathLike) -> None:
   stamped.write_text(pathlib.Path(directory) / FILE, to_json(schema))
 
 
-def _check_name(name: str) -> None:
-  """Names are file names, flags and arguments of served signatures."""
+def check_name(name: str) -> None:
+  """Raises InputError for a name that no feature may have.
+
+  Names are file names, flags and arguments of served signatures.
+  """
   if not (isinstance(name, str) and _NAME.fullmatch(name)) or name == "label":
     raise InputError(
       "a feature's name should be letters, digits and _, not begin with a "
@@ -213,7 +225,11 @@ def _check_name(name: str) -> None:
 
 
 def _to_dict(schema: Schema) -> dict[str, object]:
-  return {"version": VERSION, **dataclasses.asdict(schema)}
+  found = dataclasses.asdict(schema)
+  for item in found["numeric"]:
+    if not item["ids"]:
+      del item["ids"]  # as before there were any: fingerprints stay
+  return {"version": VERSION, **found}
 
 
 def _numeric(item: dict) -> Numeric:
@@ -222,6 +238,7 @@ def _numeric(item: dict) -> Numeric:
     mean=float(item["mean"]),
     std=float(item["std"]),
     boundaries=tuple(map(int, item["boundaries"])),
+    ids=tuple(map(int, item.get("ids", ()))),
   )
 
 

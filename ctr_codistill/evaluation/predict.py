@@ -20,6 +20,7 @@ from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo.layouts import Layout
 from ctr_codistill.criteo.parsing import BadLine
 from ctr_codistill.criteo.quarantine import Quarantine
 from ctr_codistill.errors import InputError
@@ -84,6 +85,7 @@ def run(
   *,
   max_bad_fraction: float = 0.001,
   progress: Callable[[int], None] = lambda rows: None,
+  layout: Layout | None = None,
 ) -> Summary:
   """Predicts all rows of `source` and writes them to the parquet file `output`.
 
@@ -94,6 +96,7 @@ def run(
     output: whole or absent; `example` is the row's number in the input.
     max_bad_fraction: of the lines that may be bad, in [0, 1].
     progress: called with the number of rows newly done.
+    layout: of raw files; None is Criteo's form with the model's features.
 
   Raises:
     InputError: no input, one that does not fit the model's feature spec, too
@@ -101,12 +104,12 @@ def run(
   """
   if pathlib.Path(output).is_dir():
     raise InputError(f"output should be a file, {output} is a directory")
-  bad = _Bad(count(predictor, source), max_bad_fraction)
+  bad = _Bad(count(predictor, source, layout), max_bad_fraction)
   quality = Quality.empty()
 
   def batches() -> Iterator[Batch]:
     nonlocal quality
-    for example, rows in _rows(predictor, source, bad):
+    for example, rows in _rows(predictor, source, bad, layout):
       probability, label = predictor(rows), _known(rows[:, 0])
       if label is not None:
         quality = quality.merge(Quality.of(probability, label))
@@ -117,11 +120,14 @@ def run(
   return Summary(rows, tuple(bad.lines), quality if quality.examples else None)
 
 
-def count(predictor: Predictor, source: str) -> int:
+def count(
+  predictor: Predictor, source: str, layout: Layout | None = None
+) -> int:
   """Returns the rows (of raw files: the lines) of `source`, see `run`."""
   if _is_shards(source):
     return records.open_shards(source, predictor.schema).rows
-  return lines.count(lines.find(source))
+  header = layout is not None and layout.header
+  return lines.count(lines.find(source), header=header)
 
 
 class _Bad:
@@ -146,7 +152,7 @@ def _known(label: np.ndarray) -> np.ndarray | None:
 
 
 def _rows(
-  predictor: Predictor, source: str, bad: "_Bad"
+  predictor: Predictor, source: str, bad: "_Bad", layout: Layout | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Yields row numbers `[rows]` and rows `[rows, columns]`; fills `bad`."""
   if _is_shards(source):
@@ -157,7 +163,10 @@ def _rows(
       yield np.arange(start, stop), rows
     return
   found = encoding.read(
-    lines.find(source), predictor.encoder(), most_bad=bad.quarantine.allowed
+    lines.find(source),
+    predictor.encoder(),
+    most_bad=bad.quarantine.allowed,
+    layout=layout,
   )
   for parsed, rows in found:
     bad.add(parsed.bad)

@@ -45,13 +45,23 @@ class NumericBins(tf_keras.layers.Layer):
     for row, n in zip(self._boundaries, numeric, strict=True):
       row[: len(n.boundaries)] = n.boundaries
     self._last = np.array([len(n.boundaries) for n in numeric], np.int32)
+    # The ids of all intervals, one feature's after the other's.
+    self._ids = None
+    if any(n.ids for n in numeric):
+      ids = [n.ids or range(1, len(n.boundaries) + 2) for n in numeric]
+      self._ids = np.concatenate([np.array(i, np.int32) for i in ids])
+      self._first = np.cumsum([0, *map(len, ids)])[:-1].astype(np.int32)
 
   def call(self, integers: tf.Tensor) -> tf.Tensor:
-    """Returns int32 `[batch, n]`: 1 + the number of boundaries <= x."""
+    """Returns int32 `[batch, n]`: the id of the interval that x lies in."""
     below = tf.searchsorted(
       self._boundaries, tf.transpose(integers), side="right"
     )
-    ids = 1 + tf.minimum(tf.transpose(below), self._last)
+    interval = tf.minimum(tf.transpose(below), self._last)
+    if self._ids is None:
+      ids = 1 + interval
+    else:
+      ids = tf.gather(self._ids, interval + self._first)
     return tf.where(tf.equal(integers, schema.MISSING), 0, ids)
 
 

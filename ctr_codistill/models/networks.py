@@ -98,7 +98,7 @@ def vectors(
     name="embedding",
   )(ids)
   found = [tf_keras.layers.Flatten(name="embedded")(embedded)]
-  if model.numeric in ("log", "both"):
+  if model.numeric in ("log", "both") and schema.numeric:
     found.append(
       blocks.NumericLog(schema.numeric, name="log")(features["numeric"])
     )
