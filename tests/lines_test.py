@@ -1,5 +1,8 @@
 import gzip
+import itertools
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import settings
@@ -73,8 +76,70 @@ def test_a_broken_gzip_is_an_error_and_named(tmp_path):
     InputError, match=r"bad.gz is a damaged gzip: .*data check"
   ):
     lines.count([_file(tmp_path, whole, "bad.gz")])
-  with pytest.raises(InputError, match=r"c.gz is no gzip: .*b'a\\n'"):
+  with pytest.raises(InputError, match=r"c.gz is no gzip: .*b'a"):
     lines.count([_file(tmp_path, b"a\nb\n", "c.gz")])
+
+
+def _zstd(text):
+  return pa.compress(text, codec="zstd", asbytes=True)
+
+
+def test_zstd_is_told_by_its_first_bytes(tmp_path):
+  path = _file(tmp_path, _zstd(b"a\nb\n") + _zstd(b"c"))
+  assert b"".join(b.text for b in lines.blocks([path], 2)) == b"a\nb\nc"
+  assert lines.count([path]) == 3
+
+
+def test_a_truncated_or_broken_zstd_is_an_error_and_named(tmp_path):
+  whole = _zstd(b"".join(b"%d\n" % (i * 7919) for i in range(90000)))
+  for cut in (len(whole) - 1, len(whole) // 2, 5):
+    path = _file(tmp_path, whole[:cut], "cut.zst")
+    with pytest.raises(InputError, match=r"cut.zst is a damaged zstd: it ends"):
+      lines.count([path])
+  path = _file(tmp_path, whole + b"junk", "odd.zst")
+  with pytest.raises(InputError, match=r"odd.zst is a damaged zstd: .*frame"):
+    list(lines.blocks([path], 1000))
+  with pytest.raises(InputError, match=r"c.zst is no zstd: .*b'a"):
+    lines.count([_file(tmp_path, b"a\nb\n", "c.zst")])
+
+
+def test_a_header_is_no_line_of_its_file(tmp_path):
+  one = _file(tmp_path, b"x,y\n1,2\n3,4\n", "one.csv")
+  two = _file(tmp_path, lines.BOM + b"x,y\r\n5,6", "two.csv")
+  none = _file(tmp_path, b"x,y", "none.csv")
+  for size in (1, 6, 100):
+    found = list(lines.blocks([one, none, two], size, header=True))
+    assert b"".join(b.text for b in found) == b"1,2\n3,4\n5,6"
+    assert found[0].line == found[-1].line == 2
+    assert found[-1].row == 2
+  assert lines.count([one, none, two], header=True) == 3
+
+
+def test_rows_of_parquet_are_numbered_as_lines(tmp_path):
+  path = str(tmp_path / "a.parquet")
+  pq.write_table(pa.table({"x": range(40_000)}), path, row_group_size=25_000)
+  text = _file(tmp_path, b"1\n2\n", "b.tsv")
+  found = list(lines.blocks([text, path]))
+  assert lines.count([text, path]) == 40_002 == sum(b.lines for b in found)
+  assert (found[1].line, found[1].row) == (1, 2)
+  for before, after in itertools.pairwise(found):
+    assert after.line == before.line + before.lines
+    assert after.row == before.row + before.lines
+  assert found[-1].batch["x"][-1].as_py() == 39_999
+
+
+def test_a_truncated_or_altered_parquet_is_an_error_and_named(tmp_path, flip):
+  path = tmp_path / "a.parquet"
+  values = pa.table({"x": [i * 7919 for i in range(9000)]})
+  pq.write_table(values, path, write_page_checksum=True)
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-100])
+  with pytest.raises(InputError, match=r"a.parquet as parquet: .*not found"):
+    lines.count([str(path)])
+  path.write_bytes(whole)
+  flip(path)
+  with pytest.raises(InputError, match=r"a.parquet as parquet: .*CRC"):
+    list(lines.blocks([str(path)]))
 
 
 def test_a_byte_order_mark_is_dropped_only_at_a_files_start(tmp_path):
