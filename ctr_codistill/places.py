@@ -163,6 +163,12 @@ def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:
   if not is_remote(old):
     os.replace(old, new)
     return
+  with open_bytes(old) as file:
+    empty = not file.read(1)
+  if empty:  # tensorflow-io refuses to copy it
+    write_bytes(new, b"")
+    remove(old)
+    return
   with _told(str(old)):
     _gfile(old).rename(str(old), str(new), overwrite=True)
 

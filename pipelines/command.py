@@ -50,11 +50,14 @@ def _ended(main: Callable[[], int | None], argv: Sequence[str]) -> int:
   """
   try:
     status = _guarded(main, argv)
-  except Exception:
+  except BaseException as error:
     if not _aborts_at_its_end():
       raise
-    traceback.print_exc()
-    status = 1
+    if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+      status = error.code or 0
+    else:
+      traceback.print_exc()
+      status = 1
   if _aborts_at_its_end():
     logging.shutdown()
     sys.stdout.flush()

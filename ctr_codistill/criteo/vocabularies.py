@@ -66,9 +66,8 @@ def read(
 
 def _read(file: pathlib.Path, size: int, sha256: str) -> pa.BinaryArray:
   try:
-    text = file.read_bytes()
-  except FileNotFoundError if not size else ():
-    text = b""  # a snapshot holds the files that its graph reads, no empty one
+    # A snapshot holds the files that its graph reads: no empty one.
+    text = file.read_bytes() if size or file.exists() else b""
   except OSError as error:
     raise InputError(f"{file}: {error.strerror}") from None
   found = hashlib.sha256(text).hexdigest()
