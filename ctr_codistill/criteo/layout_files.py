@@ -12,11 +12,10 @@ A log without a header has `columns` as well: all names in their order.
 """
 
 import pathlib
+import tomllib
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
-
-import tomllib
 
 from ctr_codistill.criteo import layouts
 from ctr_codistill.criteo import schema
