@@ -2,7 +2,8 @@
 
 Training reads fixed-length rows many times faster than text, and knows by the
 schema's fingerprint that rows and model fit. The first rows train, the last
-validate; values and statistics are counted over the training rows only.
+validate; values and statistics are counted over the training rows only. A job
+that was killed goes on where it was if the same command is given again.
 
   python -m pipelines.prepare --input='day_*.tsv.gz' --output=prepared
 """
@@ -27,10 +28,14 @@ _INPUT = flags.DEFINE_multi_string(
   "repeat it for more. Label, 13 integers, 26 strings, or see --layout",
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "directory to make; an unfinished one is made anew"
+  "output",
+  None,
+  "directory to make; a job that was killed goes on there if it is started again",
 )
 _OVERWRITE = flags.DEFINE_bool(
-  "overwrite", False, "whether a directory that is prepared already is replaced"
+  "overwrite",
+  False,
+  "whether a directory that is prepared already, or in part, is made anew",
 )
 _LAYOUT = flags.DEFINE_string(
   "layout",
@@ -69,6 +74,20 @@ _SHARD_ROWS = flags.DEFINE_integer(
 )
 _THREADS = flags.DEFINE_integer(
   "threads", os.cpu_count(), "threads that parse and encode"
+)
+_BLOCK_BYTES = flags.DEFINE_integer(
+  "block_bytes", Options.block_bytes, "raw text that a thread takes at a time"
+)
+_COUNT_BYTES = flags.DEFINE_integer(
+  "count_bytes",
+  Options.count_bytes,
+  "memory for values while they are counted; more of them go to disk",
+)
+_MAX_VOCABULARY = flags.DEFINE_integer(
+  "max_vocabulary",
+  Options.max_vocabulary,
+  "values of a feature with an id of their own at most, the most frequent; 0 is "
+  "no limit, and then memory grows with the vocabularies",
 )
 
 
@@ -111,6 +130,9 @@ def main() -> int:
     block_rows=_BLOCK_ROWS.value,
     shard_rows=_SHARD_ROWS.value,
     threads=_THREADS.value,
+    block_bytes=_BLOCK_BYTES.value,
+    count_bytes=_COUNT_BYTES.value,
+    max_vocabulary=_MAX_VOCABULARY.value,
     overwrite=_OVERWRITE.value,
   )
   bars = _Bars()

@@ -5,7 +5,8 @@ of integers, so that the same rows give the same bits however they were cut.
 """
 
 import dataclasses
-import os
+import functools
+from collections.abc import Iterable
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,16 +14,14 @@ import pyarrow as pa
 from pyarrow import compute
 
 from ctr_codistill.criteo import schema
-from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo import spilling
 from ctr_codistill.criteo.parsing import Rows
 from ctr_codistill.criteo.schema import MISSING
-from ctr_codistill.criteo.schema import Categorical
 from ctr_codistill.criteo.schema import Numeric
-from ctr_codistill.criteo.schema import Schema
 
 _SCALE = 1 << 16
 _MERGE_AT = 1 << 20
-_TYPE = pa.schema([("value", pa.binary()), ("count", pa.int64())])
+_ORDER = [("count", "descending"), ("value", "ascending")]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,6 +40,11 @@ class Counts:
   rows: int
   moments: np.ndarray
   values: tuple[pa.Table, ...]
+
+  @functools.cached_property
+  def bytes(self) -> int:
+    """Memory that the values and their counts take."""
+    return sum(table.nbytes for table in self.values)
 
   def merge(self, other: "Counts") -> "Counts":
     """Returns the sums over the rows of both; `other`'s come after."""
@@ -64,7 +68,7 @@ def count(rows: Rows, stop: int) -> Counts:
 
 def nothing(numerics: int, categoricals: int) -> Counts:
   """Returns the sums over no rows."""
-  tables = [_TYPE.empty_table() for _ in range(categoricals)]
+  tables = [spilling.TYPE.empty_table() for _ in range(categoricals)]
   return Counts(0, np.zeros((3, numerics), object), tuple(tables))
 
 
@@ -80,44 +84,60 @@ def numerics(counts: Counts, names: Sequence[str]) -> tuple[Numeric, ...]:
   return tuple(found)
 
 
-def vocabulary(counts: pa.Table, min_count: int) -> pa.BinaryArray:
-  """Returns the values seen `min_count` times or more, binary `[size]`.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Vocabulary:
+  """The values of a feature that get an id of their own.
 
-  The most frequent come first, equally frequent ones in the order of their
-  bytes; the empty value, which is a missing one, is left out.
+  Attributes:
+    values: binary `[size]`, the most frequent first, equally frequent ones in
+      the order of their bytes.
+    distinct: values that were seen, the empty one left out.
+    capped: values seen often enough that are left out for want of places.
+    capped_rows: how often those were seen.
   """
-  table = _grouped(counts)
-  often = compute.greater_equal(table["count"], min_count)
-  there = compute.not_equal(table["value"], b"")
-  table = table.filter(compute.and_(often, there))
-  order = [("count", "descending"), ("value", "ascending")]
-  values = table.sort_by(order)["value"].combine_chunks()
-  return values if len(values) else pa.array([], pa.binary())
+
+  values: pa.BinaryArray
+  distinct: int
+  capped: int
+  capped_rows: int
 
 
-def write(
-  counts: Counts,
-  names: tuple[Sequence[str], Sequence[str]],
-  directory: str | os.PathLike,
-  *,
-  min_count: int,
-  oov: int,
-) -> Schema:
-  """Writes the vocabularies into `directory` and returns the schema.
+def vocabulary(
+  tables: Iterable[pa.Table], min_count: int, most: int = 0
+) -> Vocabulary:
+  """Returns the values seen `min_count` times or more, without the empty one.
 
   Args:
-    counts: over the training rows.
-    names: of the numerics, and of the categoricals.
-    directory: gets `vocabularies/NAME.txt`.
-    min_count: rows with a value for it to get an id of its own, at least 1.
-    oov: ids for the other values of a feature, at least 1.
+    tables: of `value` and `count`; no value stands in two of them, or twice.
+    min_count: at least 1.
+    most: values to return; 0 is no limit.
   """
-  categorical = []
-  for name, table in zip(names[1], counts.values):
-    values = vocabulary(table, min_count)
-    sha256 = vocabularies.write(values, directory, name)
-    categorical.append(Categorical(name, len(values), oov, sha256))
-  return Schema(numerics(counts, names[0]), tuple(categorical))
+  kept, size, distinct, lost = [], 0, 0, np.zeros(2, np.int64)
+  for table in tables:
+    table = table.filter(compute.not_equal(table["value"], b""))
+    distinct += len(table)
+    kept.append(table.filter(compute.greater_equal(table["count"], min_count)))
+    size += len(kept[-1])
+    if most and size > max(2 * most, _MERGE_AT):
+      best, lost = _best(kept, most, lost)
+      kept, size = [best], len(best)
+  best, lost = _best(kept, most, lost)
+  values = best["value"].combine_chunks()
+  values = values if len(values) else pa.array([], pa.binary())
+  return Vocabulary(values, distinct, *lost.tolist())
+
+
+def _best(
+  tables: Sequence[pa.Table], most: int, lost: np.ndarray
+) -> tuple[pa.Table, np.ndarray]:
+  """Returns the `most` first, and `lost` with the others and their rows."""
+  table = pa.concat_tables(tables or [spilling.TYPE.empty_table()])
+  table = table.sort_by(_ORDER)
+  if not most or len(table) <= most:
+    return table, lost
+  others = table[most:]
+  rows = compute.sum(others["count"]).as_py()
+  return table[:most].combine_chunks(), lost + np.array([len(others), rows])
 
 
 def _moments(numeric: np.ndarray) -> np.ndarray:
@@ -133,7 +153,7 @@ def _moments(numeric: np.ndarray) -> np.ndarray:
 def _values(array: pa.DictionaryArray) -> pa.Table:
   size = len(array.dictionary)
   counts = np.bincount(array.indices.to_numpy(), minlength=size)
-  table = pa.table([array.dictionary, pa.array(counts)], schema=_TYPE)
+  table = pa.table([array.dictionary, pa.array(counts)], schema=spilling.TYPE)
   return table.filter(pa.array(counts > 0))
 
 
@@ -143,12 +163,4 @@ def _merged(ours: pa.Table, theirs: pa.Table) -> pa.Table:
   grouped = ours.column(0).chunk(0) if ours.column(0).num_chunks else ()
   if len(joined) < max(_MERGE_AT, 2 * len(grouped)):
     return joined
-  return _grouped(joined)
-
-
-def _grouped(table: pa.Table) -> pa.Table:
-  """Returns each value once, with its count."""
-  found = table.group_by("value", use_threads=False).aggregate(
-    [("count", "sum")]
-  )
-  return found.rename_columns({"count_sum": "count"}).combine_chunks()
+  return spilling.grouped(joined)

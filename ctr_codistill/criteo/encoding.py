@@ -3,6 +3,7 @@
 The ids are exactly those of `lookup`, which computes them inside a graph.
 """
 
+import itertools
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ class Encoder:
 
   Args:
     schema: of the rows to make.
-    vocabularies: by categorical name binary `[size]`, from `vocabularies.read`.
+    vocabularies: by categorical name binary `[size]`, asked for one
+      after the other: `vocabularies.Vocabularies`.
   """
 
   def __init__(
@@ -60,13 +62,14 @@ def read(
   block_bytes: int = lines.BLOCK_BYTES,
   most_bad: int | None = None,
   layout: Layout | None = None,
+  start: int = 0,
 ) -> Iterator[tuple[Rows, np.ndarray]]:
   """Yields the parsed and the prepared rows of raw files, in order.
 
   Files may have the label column or not; `Rows.lines` says which rows of the
   input these are, and `Rows.bad` which lines are none; `most_bad` limits the
   search for them in a block, see `parsing.parse`. `layout` is Criteo's order
-  with tabs between if not given.
+  with tabs between if not given. Blocks before row `start` are skipped.
 
   Raises:
     InputError: a layout of other features than the schema's; or as
@@ -78,7 +81,10 @@ def read(
     rows = parsing.parse(block, layout, most_bad)
     return rows, encoder(rows)
 
-  blocks = lines.blocks(paths, block_bytes, header=layout.header)
+  blocks = itertools.dropwhile(
+    lambda block: block.row < start,
+    lines.blocks(paths, block_bytes, header=layout.header),
+  )
   return parallel.in_order(encoded, blocks, threads)
 
 
@@ -87,12 +93,12 @@ def _ids(
 ) -> np.ndarray:
   """Returns the id of each value, int32 `[values]`."""
   places = ranks(values)
-  ids = places + (1 + feature.oov)
+  ids = places + np.int32(1 + feature.oov)
   unknown = np.flatnonzero(places < 0)
   if len(unknown):
     ids[unknown] = 1 + _hashed(values.take(pa.array(unknown)), feature.oov)
   ids[compute.binary_length(values).to_numpy() == 0] = 0
-  return ids.astype(np.int32)
+  return ids
 
 
 def _hashed(values: pa.BinaryArray, buckets: int) -> np.ndarray:

@@ -26,6 +26,8 @@ class Quarantine:
     rows: lines of the whole input.
     max_fraction: of them that may be bad, in [0, 1].
     directory: gets the folder; `None` only counts.
+    bad: lines that were bad before.
+    size: bytes of the file that hold those; the rest of it is dropped.
   """
 
   def __init__(
@@ -33,18 +35,28 @@ class Quarantine:
     rows: int,
     max_fraction: float,
     directory: str | os.PathLike | None,
+    *,
+    bad: int = 0,
+    size: int = 0,
   ) -> None:
     self._rows = rows
     self._max_fraction = max_fraction
     self._folder = directory and pathlib.Path(directory) / FOLDER
     self._file = None
     self._shown: list[str] = []
-    self.rows = 0
+    self.rows = bad
+    self.size = size
+    if self._folder:
+      self._cut()
 
   def __enter__(self) -> "Quarantine":
     return self
 
   def __exit__(self, *unused: object) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Closes the file, if there is one."""
     if self._file:
       self._file.close()
 
@@ -71,13 +83,29 @@ class Quarantine:
         + "; ".join(self._shown)
       )
 
+  def flush(self) -> None:
+    """Leaves nothing in memory that a killed process would lose."""
+    if self._file:
+      self._file.flush()
+      os.fsync(self._file.fileno())
+
+  def _cut(self) -> None:
+    path = self._folder / _FILE
+    found = path.stat().st_size if path.exists() else 0
+    if found < self.size:
+      raise InputError(f"{path} was left with {self.size} bytes, has {found}")
+    if self.size:
+      os.truncate(path, self.size)
+    else:
+      path.unlink(missing_ok=True)
+
   def _write(self, line: BadLine) -> None:
     if not self._folder:
       return
     if not self._file:
       self._folder.mkdir(parents=True, exist_ok=True)
-      self._file = (self._folder / _FILE).open("wb")
-    self._file.write(_text(line))
+      self._file = (self._folder / _FILE).open("ab")
+    self.size += self._file.write(_text(line))
 
 
 def write(path: str | os.PathLike, bad: Sequence[BadLine]) -> pathlib.Path:

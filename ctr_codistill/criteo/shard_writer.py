@@ -6,6 +6,7 @@ What the bytes are is said in `records`, which reads them.
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import xxhash
@@ -30,9 +31,11 @@ class ShardWriter:
     schema: of the rows.
     block_rows: rows of a block, at least 1.
     shard_rows: rows of a shard, a multiple of `block_rows`.
+    shards: that are there already, written by one who did not come to the end.
 
   Raises:
-    InputError: `shard_rows` is no positive multiple of `block_rows`.
+    InputError: `shard_rows` is no positive multiple of `block_rows`; one of
+      `shards` is gone or has another size.
   """
 
   def __init__(
@@ -42,6 +45,7 @@ class ShardWriter:
     *,
     block_rows: int = records.BLOCK_ROWS,
     shard_rows: int = SHARD_ROWS,
+    shards: Sequence[Shard] = (),
   ) -> None:
     if block_rows < 1 or shard_rows < 1 or shard_rows % block_rows:
       raise InputError(
@@ -55,7 +59,10 @@ class ShardWriter:
     self._shard_rows = shard_rows
     self._pending: list[np.ndarray] = []
     self._pending_rows = 0
-    self._shards: list[Shard] = []
+    self._shards = list(shards)
+    self._closed = False
+    for shard in shards:
+      _check(self._directory / shard.name, shard.bytes)
 
   def __enter__(self) -> "ShardWriter":
     return self
@@ -66,8 +73,18 @@ class ShardWriter:
 
   @property
   def rows(self) -> int:
-    """Rows written so far."""
-    return sum(shard.rows for shard in self._shards) + self._pending_rows
+    """Rows taken so far."""
+    return sum(shard.rows for shard in self._shards) + self.pending
+
+  @property
+  def pending(self) -> int:
+    """Of those the last ones, which are in no shard yet."""
+    return self._pending_rows
+
+  @property
+  def shards(self) -> tuple[Shard, ...]:
+    """The shards that are complete."""
+    return tuple(self._shards)
 
   def write(self, rows: np.ndarray) -> None:
     """Adds int32 `[rows, columns]` after those before; keeps no reference.
@@ -86,7 +103,10 @@ class ShardWriter:
       self._flush()
 
   def close(self) -> None:
-    """Writes the last shard and the manifest."""
+    """Writes the last shard and the manifest, the first time it is called."""
+    if self._closed:
+      return
+    self._closed = True
     if self._pending_rows:
       self._flush()
     manifest = {
@@ -112,11 +132,24 @@ def _write_shard(path: pathlib.Path, rows: np.ndarray, block_rows: int) -> int:
   """Writes a shard, whole or not at all; returns its bytes."""
   rows = np.ascontiguousarray(rows, records.ROW_TYPE)
   aside = path.with_name(f".tmp-{path.name}")
-  with aside.open("wb") as file:
-    for first in range(0, len(rows), block_rows):
-      block = memoryview(rows[first : first + block_rows]).cast("B")
-      file.write(block)
-      file.write(xxhash.xxh3_64_digest(block))
-    size = file.tell()
-  os.replace(aside, path)
+  try:
+    with aside.open("wb") as file:
+      for first in range(0, len(rows), block_rows):
+        block = memoryview(rows[first : first + block_rows]).cast("B")
+        file.write(block)
+        file.write(xxhash.xxh3_64_digest(block))
+      size = file.tell()
+      file.flush()
+      # Before anybody notes that the shard is there.
+      os.fsync(file.fileno())
+    os.replace(aside, path)
+  except BaseException:
+    aside.unlink(missing_ok=True)
+    raise
   return size
+
+
+def _check(path: pathlib.Path, size: int) -> None:
+  found = path.stat().st_size if path.exists() else "none"
+  if found != size:
+    raise InputError(f"{path} was left with {size} bytes, has {found}")

@@ -7,9 +7,12 @@ served; the same bytes, verified by their sum, serve the preparation.
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
@@ -34,11 +37,49 @@ def write(
   """
   target = path(directory, name)
   target.parent.mkdir(parents=True, exist_ok=True)
-  text = b"".join(value + b"\n" for value in values.to_pylist())
+  text = _text(values)
   aside = target.with_name(f".tmp-{target.name}")
-  aside.write_bytes(text)
-  os.replace(aside, target)
+  try:
+    aside.write_bytes(text)
+    os.replace(aside, target)
+  except BaseException:
+    aside.unlink(missing_ok=True)
+    raise
   return hashlib.sha256(text).hexdigest()
+
+
+class Vocabularies(Mapping[str, pa.BinaryArray]):
+  """The values of each categorical by its name, read when they are asked for.
+
+  All of them at once may be more than the memory should hold.
+
+  Args:
+    directory: a prepared one, or a snapshot.
+    schema: says size and sum of each file.
+    folder: of the files in `directory`; "assets" in a snapshot.
+  """
+
+  def __init__(
+    self, directory: str | os.PathLike, schema: Schema, *, folder: str = FOLDER
+  ) -> None:
+    self._folder = pathlib.Path(directory, folder)
+    self._features = {feature.name: feature for feature in schema.categorical}
+
+  def __getitem__(self, name: str) -> pa.BinaryArray:
+    """Returns binary `[size]`.
+
+    Raises:
+      InputError: naming a file that is missing or not as the schema says.
+    """
+    feature = self._features[name]
+    file = self._folder / f"{name}.txt"
+    return _read(file, feature.size, feature.sha256)
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._features)
+
+  def __len__(self) -> int:
+    return len(self._features)
 
 
 def read(
@@ -54,14 +95,7 @@ def read(
   Raises:
     InputError: naming a file that is missing or not as the schema says.
   """
-  return {
-    feature.name: _read(
-      pathlib.Path(directory, folder, f"{feature.name}.txt"),
-      feature.size,
-      feature.sha256,
-    )
-    for feature in schema.categorical
-  }
+  return dict(Vocabularies(directory, schema, folder=folder))
 
 
 def _read(file: pathlib.Path, size: int, sha256: str) -> pa.BinaryArray:
@@ -91,3 +125,10 @@ def _lines(text: bytes) -> pa.BinaryArray:
     len(ends),
     [None, pa.py_buffer(offsets), pa.py_buffer(values)],
   )
+
+
+def _text(values: pa.BinaryArray) -> bytes:
+  """Returns the values, a newline behind each."""
+  lines = pa.ListArray.from_arrays([0, len(values)], values)
+  text = compute.binary_join(lines, pa.scalar(b"\n", pa.binary()))[0]
+  return text.as_py() + b"\n" * bool(len(values))

@@ -1,0 +1,160 @@
+"""The first pass over raw logs: vocabularies and statistics, hence the schema.
+
+It looks at the training rows only, and keeps no more than a bounded part of
+what it saw in memory.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import shutil
+from collections.abc import Callable
+from collections.abc import Iterator
+
+import numpy as np
+
+from ctr_codistill.criteo import counting
+from ctr_codistill.criteo import ledger as ledgers
+from ctr_codistill.criteo import lines
+from ctr_codistill.criteo import parallel
+from ctr_codistill.criteo import parsing
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo.counting import Counts
+from ctr_codistill.criteo.counting import Vocabulary
+from ctr_codistill.criteo.job import Job
+from ctr_codistill.criteo.job import Progress
+from ctr_codistill.criteo.ledger import Counted
+from ctr_codistill.criteo.ledger import Ledger
+from ctr_codistill.criteo.quarantine import Quarantine
+from ctr_codistill.criteo.schema import Categorical
+from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.criteo.tally import Tally
+from ctr_codistill.errors import InputError
+
+_RUNS = "runs"
+_NOTED_BLOCKS = 512
+"""Blocks after which the counts go to disk even if there is room for them."""
+
+
+def run(job: Job, ledger: Ledger, progress: Progress) -> Schema:
+  """Writes the vocabularies, notes the schema and returns it.
+
+  Raises:
+    InputError: no row is left for training, or too many lines are bad.
+    OSError: such as a full disk.
+  """
+  folder = job.output / ledgers.FOLDER / _RUNS
+  if ledger.state.schema is None:
+    tally = _tally(job, ledger.state.counted, folder)
+    _count(job, ledger, tally, progress("count", job.train_rows))
+    _make(job, ledger, tally, progress("vocabularies", None))
+  shutil.rmtree(folder, ignore_errors=True)
+  return schemas.from_json(ledger.state.schema)
+
+
+def _tally(job: Job, counted: Counted, folder: pathlib.Path) -> Tally:
+  names = job.layout.categorical
+  return Tally(
+    names,
+    folder,
+    most_bytes=job.options.count_bytes,
+    threads=job.options.threads,
+    start=counted.counts(len(job.layout.numeric), len(names)),
+    runs=counted.runs,
+    spilled_bytes=counted.spilled_bytes,
+  )
+
+
+def _count(
+  job: Job, ledger: Ledger, tally: Tally, done: Callable[[int], None]
+) -> None:
+  """Adds the training rows to `tally`."""
+  counted = ledger.state.counted
+  bad = Quarantine(
+    job.rows, job.options.max_bad_fraction, None, bad=counted.bad
+  )
+  row, blocks = counted.row, 0  # blocks since the last note
+  done(counted.rows)
+  for rows, counts in _blocks(job, row, bad.allowed):
+    bad.add(rows.bad)
+    full = tally.add(counts)
+    row, blocks = row + rows.lines_in, blocks + 1
+    done(counts.rows)
+    if full or blocks == _NOTED_BLOCKS:
+      tally.spill()
+      ledger.note(counted=_counted(tally, row, bad.rows))
+      blocks = 0
+  if not tally.counts.rows:
+    raise InputError(
+      f"no row is left for training: {job.rows} lines, the first "
+      f"{job.train_rows} are for it"
+    )
+  if tally.runs and blocks:
+    tally.spill()
+    ledger.note(counted=_counted(tally, row, bad.rows))
+
+
+def _blocks(
+  job: Job, start: int, most_bad: int
+) -> Iterator[tuple[parsing.Rows, Counts]]:
+  """Yields the rows and counts of all blocks with training rows."""
+  blocks = lines.blocks(job.paths, job.options.block_bytes)
+  blocks = itertools.dropwhile(lambda block: block.row < start, blocks)
+  blocks = itertools.takewhile(lambda block: block.row < job.train_rows, blocks)
+
+  def counted(block: lines.Block) -> tuple[parsing.Rows, Counts]:
+    rows = parsing.parse(block, job.layout, most_bad)
+    stop = int(np.searchsorted(rows.lines, job.train_rows))
+    return rows, counting.count(rows, stop)
+
+  return parallel.in_order(counted, blocks, job.options.threads)
+
+
+def _counted(tally: Tally, row: int, bad: int) -> Counted:
+  return Counted(
+    row=row,
+    bad=bad,
+    rows=tally.counts.rows,
+    moments=tuple(map(tuple, tally.counts.moments.tolist())),
+    runs=tally.runs,
+    spilled_bytes=tally.spilled_bytes,
+  )
+
+
+def _make(
+  job: Job, ledger: Ledger, tally: Tally, done: Callable[[int], None]
+) -> None:
+  """Writes the vocabularies and notes the schema."""
+  options, names = job.options, job.layout.categorical
+
+  def make(place: int) -> tuple[Categorical, dict[str, int]]:
+    found = counting.vocabulary(
+      tally.values(place), options.min_count, options.max_vocabulary
+    )
+    name, size = names[place], len(found.values)
+    sha256 = vocabularies.write(found.values, job.output, name)
+    return Categorical(name, size, options.oov, sha256), _facts(found)
+
+  made, facts = [], {}
+  for feature, said in parallel.in_order(
+    make, range(len(names)), options.threads
+  ):
+    made.append(feature)
+    facts[feature.name] = said
+    done(said["distinct"])
+  numeric = counting.numerics(tally.counts, job.layout.numeric)
+  ledger.note(
+    schema=schemas.to_json(Schema(numeric, tuple(made))),
+    vocabularies=facts,
+    counted=dataclasses.replace(ledger.state.counted, rows=tally.counts.rows),
+  )
+
+
+def _facts(found: Vocabulary) -> dict[str, int]:
+  return {
+    "distinct": found.distinct,
+    "size": len(found.values),
+    "capped": found.capped,
+    "capped_rows": found.capped_rows,
+  }
