@@ -30,7 +30,7 @@ _INPUT = flags.DEFINE_multi_string(
 _OUTPUT = flags.DEFINE_string(
   "output",
   None,
-  "directory to make; a job that was killed goes on there if it is started again",
+  "directory to make; a job that was killed goes on there if started again",
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite",
@@ -86,8 +86,8 @@ _COUNT_BYTES = flags.DEFINE_integer(
 _MAX_VOCABULARY = flags.DEFINE_integer(
   "max_vocabulary",
   Options.max_vocabulary,
-  "values of a feature with an id of their own at most, the most frequent; 0 is "
-  "no limit, and then memory grows with the vocabularies",
+  "values of a feature with an id of their own at most, the most frequent; 0 "
+  "is no limit, and then memory grows with the vocabularies",
 )
 
 

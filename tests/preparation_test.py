@@ -1,6 +1,9 @@
 import gzip
 import itertools
 import json
+import os
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -51,8 +54,19 @@ def test_the_first_rows_train_and_the_last_validate(tmp_path):
   assert (summary["rows_train"], summary["rows_validation"]) == (18, 3)
   assert summary["rows_quarantined"] == 0
   assert json.loads((output / "prepare.json").read_text()) == summary
-  # The clock ticks at the start, after counting, and twice at the end.
-  assert summary["seconds_count"] == 1
+  # The clock ticks at the start, with each of two notes (lines, vocabularies),
+  # with one for each split's only shard, and at the end.
+  assert summary["seconds_count"] == 2
+  assert summary["seconds_encode"] in (2, 3)
+  assert summary["seconds"] == 2 + summary["seconds_encode"]
+  assert summary["peak_rss_bytes"] > 1 << 20
+  assert (summary["spilled_runs"], summary["spilled_bytes"]) == (0, 0)
+  assert summary["vocabularies"]["C1"] == {
+    "distinct": 2,
+    "size": 2,
+    "capped": 0,
+    "capped_rows": 0,
+  }
   assert sorted(path.name for path in output.iterdir()) == [
     "prepare.json",
     "schema.json",
@@ -265,4 +279,146 @@ def test_progress_is_told_of_every_row(tmp_path):
     clock=itertools.count().__next__,
     progress=progress,
   )
-  assert seen == {"lines": [None, 70], "count": [60, 60], "encode": [70, 70]}
+  # C1 has two values, C2 one a row.
+  assert seen == {
+    "lines": [None, 70],
+    "count": [60, 60],
+    "vocabularies": [None, 62],
+    "encode": [70, 70],
+  }
+
+
+@pytest.mark.parametrize("count_bytes", [1, 1000, 1 << 20])
+def test_output_does_not_depend_on_what_is_spilled(tmp_path, count_bytes):
+  (tmp_path / "a.tsv").write_text(_text(99))
+  _prepare(tmp_path / "a.tsv", tmp_path / "out")
+  again = tmp_path / "again"
+  summary = _prepare(tmp_path / "a.tsv", again, count_bytes=count_bytes)
+  assert (summary["spilled_runs"] > 1) == (count_bytes < 2000)
+  assert (summary["spilled_bytes"] > 0) == (count_bytes < 2000)
+  assert schemas.read(again) == schemas.read(tmp_path / "out")
+  assert not (again / "unfinished").exists()
+
+
+def test_a_cap_on_the_vocabulary_is_kept_and_reported(tmp_path):
+  (tmp_path / "a.tsv").write_text(_text(28))
+  output = tmp_path / "out"
+  summary = _prepare(tmp_path / "a.tsv", output, min_count=1, max_vocabulary=10)
+  # 24 training rows, hence 24 values of C2, each in one row.
+  assert summary["vocabularies"]["C2"] == {
+    "distinct": 24,
+    "size": 10,
+    "capped": 14,
+    "capped_rows": 14,
+  }
+
+
+def _interrupted(monkeypatch, tmp_path, **options):
+  monkeypatch.setattr(prepared, "finish", lambda *unused: 1 / 0)
+  with pytest.raises(ZeroDivisionError):
+    _prepare(tmp_path / "a.tsv", tmp_path / "out", **options)
+  monkeypatch.undo()
+
+
+def test_only_the_same_job_goes_on(tmp_path, monkeypatch):
+  path = tmp_path / "a.tsv"
+  path.write_text(_text(30))
+  _interrupted(monkeypatch, tmp_path)
+  with pytest.raises(InputError, match=r"options min_count: 2 against 3"):
+    _prepare(path, tmp_path / "out", min_count=3)
+  path.write_text(_text(31))
+  with pytest.raises(InputError, match=r"begun by .*a\.tsv: 1510 bytes of"):
+    _prepare(path, tmp_path / "out")
+  summary = _prepare(path, tmp_path / "out", overwrite=True)
+  assert summary["rows_in"] == 31
+
+
+def test_threads_and_bounds_may_change_when_a_job_goes_on(
+  tmp_path, monkeypatch
+):
+  (tmp_path / "a.tsv").write_text(_text(30))
+  _interrupted(monkeypatch, tmp_path, threads=1)
+  changed = {"threads": 3, "max_bad_fraction": 0.0, "count_bytes": 1}
+  found = _prepare(tmp_path / "a.tsv", tmp_path / "out", **changed)
+  assert (found["rows_in"], found["spilled_runs"]) == (30, 0)
+
+
+def test_a_shard_that_is_lost_meanwhile_is_named(tmp_path, monkeypatch):
+  (tmp_path / "a.tsv").write_text(_text(30))
+  sizes = {"block_rows": 2, "shard_rows": 10}
+  _interrupted(monkeypatch, tmp_path, **sizes)
+  (tmp_path / "out" / "train" / "shard-00001.rows").unlink()
+  with pytest.raises(InputError, match=r"00001.rows was left with 1640 bytes"):
+    _prepare(tmp_path / "a.tsv", tmp_path / "out", **sizes)
+
+
+def test_a_broken_note_is_named(tmp_path, monkeypatch):
+  (tmp_path / "a.tsv").write_text(_text(30))
+  _interrupted(monkeypatch, tmp_path)
+  (tmp_path / "out" / "unfinished" / "state.json").write_text("{}")
+  with pytest.raises(InputError, match=r"state.json does not say .*counted"):
+    _prepare(tmp_path / "a.tsv", tmp_path / "out")
+
+
+def test_an_output_in_use_is_left_alone(tmp_path):
+  (tmp_path / "a.tsv").write_text(_text(30))
+  output = tmp_path / "out"
+  with prepared.claim(output, {}, overwrite=False):
+    with pytest.raises(InputError, match=r"out is in use"):
+      _prepare(tmp_path / "a.tsv", output, overwrite=True)
+
+
+def test_a_job_that_died_at_its_last_step_is_complete(tmp_path):
+  (tmp_path / "a.tsv").write_text(_text(30))
+  output = tmp_path / "out"
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(prepared, "_tidy", lambda *unused: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      _prepare(tmp_path / "a.tsv", output)
+  summary = json.loads((output / "prepare.json").read_text())
+  assert _prepare(tmp_path / "a.tsv", output) == summary
+  assert not [p for p in output.iterdir() if "unfinished" in p.name]
+
+
+def test_a_full_disk_is_named_and_the_job_goes_on_when_there_is_room(
+  tmp_path, full_disk
+):
+  (tmp_path / "a.tsv").write_text(_text(300))
+  sizes = {"block_rows": 2, "shard_rows": 20}
+  for limit in (100, 1000, 3000):
+    with full_disk(limit):
+      with pytest.raises(InputError, match=r"out.*: File too large"):
+        _prepare(tmp_path / "a.tsv", tmp_path / "out", **sizes)
+  assert (
+    _prepare(tmp_path / "a.tsv", tmp_path / "out", **sizes)["rows_in"] == 300
+  )
+  _prepare(tmp_path / "a.tsv", tmp_path / "whole", **sizes)
+  for path in (tmp_path / "whole").rglob("*.rows"):
+    found = tmp_path / "out" / path.relative_to(tmp_path / "whole")
+    assert found.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.skipif(
+  os.geteuid() != 0 or not shutil.which("mount"), reason="needs root for tmpfs"
+)
+def test_a_disk_that_runs_full_leaves_whole_shards_only(tmp_path):
+  (tmp_path / "a.tsv").write_text(_text(3000))
+  disk = tmp_path / "disk"
+  disk.mkdir()
+  mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+  if subprocess.run(mount, capture_output=True).returncode:
+    pytest.skip("tmpfs cannot be mounted here")
+  sizes = {"block_rows": 2, "shard_rows": 200}
+  try:
+    with pytest.raises(
+      InputError, match=r"disk.*No space left on device; mend"
+    ):
+      _prepare(tmp_path / "a.tsv", disk / "out", **sizes)
+    assert len(list(disk.rglob("*.rows"))) > 2
+    assert {p.stat().st_size for p in disk.rglob("*.rows")} == {32800}
+    remount = ["mount", "-o", "remount,size=10m", str(disk)]
+    subprocess.run(remount, check=True)
+    summary = _prepare(tmp_path / "a.tsv", disk / "out", **sizes)
+    assert summary["rows_out"] == 3000
+  finally:
+    subprocess.run(["umount", str(disk)], check=True)

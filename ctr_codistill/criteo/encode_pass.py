@@ -145,12 +145,13 @@ def _sums(job: Job, counted: int, output: _Output) -> dict[str, int]:
   if not job.rows == output.row == train + validation + bad:
     raise InputError(
       f"{job.rows} rows were counted, {output.row} read, {train + validation} "
-      f"written and {bad} quarantined; did the input change meanwhile?"
+      f"written and {bad} quarantined; did the input change meanwhile? "
+      "--overwrite starts anew"
     )
   if counted != train:
     raise InputError(
       f"vocabularies were counted over {counted} training rows, {train} were "
-      "written; did the input change meanwhile?"
+      "written; did the input change meanwhile? --overwrite starts anew"
     )
   return {
     "rows_in": output.row,

@@ -63,7 +63,12 @@ def claim(
   except OSError as error:
     raise InputError(f"output {output}: {error.strerror}") from None
   with _locked(output):
-    yield _claim(output, json.loads(json.dumps(job)), overwrite=overwrite)
+    try:
+      found = _claim(output, json.loads(json.dumps(job)), overwrite=overwrite)
+    except OSError as error:
+      place = error.filename or output
+      raise InputError(f"output {place}: {error.strerror}") from None
+    yield found
 
 
 def finish(
