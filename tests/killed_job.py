@@ -1,12 +1,14 @@
 """Runs pipelines.prepare again and again until it is not killed any more.
 
-Each attempt is a process of its own, forked after the slow imports. It kills
-itself before one of its changes in the output, which a seed draws; what Python
-still holds in its buffers is lost.
+It does so for each seed of those that are given, in OUTPUT/SEED. Each attempt
+is a process of its own, forked after the slow imports. It kills itself before
+one of its first MOST changes in the output, which the seed draws; what Python
+still holds in its buffers is lost. Where MOST is 0 it lives on.
 
-  python tests/killed_job.py SEED MOST_CHANGES --input=... --output=...
+  python tests/killed_job.py OUTPUT SEED:MOST,SEED:MOST --input=...
 """
 
+import json
 import os
 import random
 import signal
@@ -34,12 +36,12 @@ def _kill_after(changes, output):
   sys.addaudithook(hook)
 
 
-def _attempt(changes, flags):
-  output = next(flag for flag in flags if flag.startswith("--output="))
+def _attempt(changes, output, flags):
   child = os.fork()
   if not child:
-    _kill_after(changes, output.removeprefix("--output="))
-    sys.argv = ["prepare", *flags]
+    if changes is not None:
+      _kill_after(changes, output)
+    sys.argv = ["prepare", *flags, f"--output={output}"]
     try:
       command.run(prepare.main)
     except SystemExit as end:
@@ -50,13 +52,27 @@ def _attempt(changes, flags):
   return os.waitpid(child, 0)[1]
 
 
-def main(seed, most, *flags):
-  drawn, kills = random.Random(int(seed)), 0
-  while os.WIFSIGNALED(status := _attempt(drawn.randrange(int(most)), flags)):
+def _kills(seed, most, output, flags):
+  """Returns how often the job was killed before it came to its end."""
+  drawn, kills = random.Random(seed), 0
+  while True:
+    changes = drawn.randrange(most) if most else None
+    status = _attempt(changes, output, flags)
+    if not os.WIFSIGNALED(status):
+      break
     kills += 1
-  print(f"{kills} kills")
-  return os.waitstatus_to_exitcode(status)
+  if os.waitstatus_to_exitcode(status):
+    sys.exit(f"seed {seed}: status {status} after {kills} kills")
+  return kills
+
+
+def main(folder, seeds, *flags):
+  found = {}
+  for word in seeds.split(","):
+    seed, most = map(int, word.split(":"))
+    found[seed] = _kills(seed, most, os.path.join(folder, str(seed)), flags)
+  print(json.dumps(found))
 
 
 if __name__ == "__main__":
-  sys.exit(main(*sys.argv[1:]))
+  main(*sys.argv[1:])

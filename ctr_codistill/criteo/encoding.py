@@ -21,7 +21,6 @@ from ctr_codistill.criteo.layouts import Layout
 from ctr_codistill.criteo.lines import Block
 from ctr_codistill.criteo.parsing import Rows
 from ctr_codistill.criteo.ranks import Ranks
-from ctr_codistill.criteo.schema import Categorical
 from ctr_codistill.criteo.schema import Schema
 
 
@@ -46,12 +45,27 @@ class Encoder:
     first = 1 + len(self.schema.numeric)
     found[0] = rows.labels
     found[1:first] = rows.numeric.T
-    for place, feature in enumerate(self.schema.categorical):
-      values = rows.categorical[place]
-      ids = _ids(feature, self._ranks[place], values.dictionary)
-      row = found[first + place]
-      ids.take(values.indices.to_numpy(), out=row, mode="clip")
+    ids = self._ids([values.dictionary for values in rows.categorical])
+    for row, table, values in zip(found[first:], ids, rows.categorical):
+      table.take(values.indices.to_numpy(), out=row, mode="clip")
     return np.ascontiguousarray(found.T)
+
+  def _ids(self, values: Sequence[pa.BinaryArray]) -> list[np.ndarray]:
+    """Returns the id of each value of each feature, int32 `[values]`."""
+    features = self.schema.categorical
+    places = [ranks(array) for ranks, array in zip(self._ranks, values)]
+    unknown = [np.flatnonzero(place < 0) for place in places]
+    hashed = _hashed(
+      [array.take(pa.array(some)) for array, some in zip(values, unknown)],
+      [feature.oov for feature in features],
+    )
+    for feature, place, some, ids, array in zip(
+      features, places, unknown, hashed, values
+    ):
+      place += np.int32(1 + feature.oov)
+      place[some] = 1 + ids
+      place[compute.binary_length(array).to_numpy() == 0] = 0
+    return places
 
 
 def read(
@@ -88,19 +102,18 @@ def read(
   return parallel.in_order(encoded, blocks, threads)
 
 
-def _ids(
-  feature: Categorical, ranks: Ranks, values: pa.BinaryArray
-) -> np.ndarray:
-  """Returns the id of each value, int32 `[values]`."""
-  places = ranks(values)
-  ids = places + np.int32(1 + feature.oov)
-  unknown = np.flatnonzero(places < 0)
-  if len(unknown):
-    ids[unknown] = 1 + _hashed(values.take(pa.array(unknown)), feature.oov)
-  ids[compute.binary_length(values).to_numpy() == 0] = 0
-  return ids
-
-
-def _hashed(values: pa.BinaryArray, buckets: int) -> np.ndarray:
-  strings = tf.constant(values.to_numpy(zero_copy_only=False), tf.string)
-  return tf.strings.to_hash_bucket_fast(strings, buckets).numpy()
+def _hashed(
+  values: Sequence[pa.BinaryArray], buckets: Sequence[int]
+) -> list[np.ndarray]:
+  """Returns the bucket of each value, int64 `[values]`."""
+  found = [np.zeros(0, np.int64) for _ in values]
+  # One call for all: of few values each, it would cost more than the hashing.
+  for count in set(buckets):
+    places = [i for i, other in enumerate(buckets) if other == count]
+    joined = pa.concat_arrays([values[i] for i in places])
+    strings = tf.constant(joined.to_numpy(zero_copy_only=False), tf.string)
+    ids = tf.strings.to_hash_bucket_fast(strings, count).numpy()
+    ends = np.cumsum([len(values[i]) for i in places])
+    for i, part in zip(places, np.split(ids, ends[:-1])):
+      found[i] = part
+  return found
