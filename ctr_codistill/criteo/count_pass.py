@@ -12,7 +12,9 @@ from collections.abc import Callable
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 
+from ctr_codistill.criteo import bins
 from ctr_codistill.criteo import counting
 from ctr_codistill.criteo import ledger as ledgers
 from ctr_codistill.criteo import lines
@@ -54,7 +56,7 @@ def run(job: Job, ledger: Ledger, progress: Progress) -> Schema:
 
 
 def _tally(job: Job, counted: Counted, folder: pathlib.Path) -> Tally:
-  names = job.layout.categorical
+  names = _names(job)
   return Tally(
     names,
     folder,
@@ -64,6 +66,12 @@ def _tally(job: Job, counted: Counted, folder: pathlib.Path) -> Tally:
     runs=counted.runs,
     spilled_bytes=counted.spilled_bytes,
   )
+
+
+def _names(job: Job) -> tuple[str, ...]:
+  """Returns the features whose values are counted, as `Rows.categorical`."""
+  layout = job.layout
+  return layout.categorical + (layout.numeric if layout.binned else ())
 
 
 def _count(
@@ -99,7 +107,9 @@ def _blocks(
   job: Job, start: int, most_bad: int
 ) -> Iterator[tuple[parsing.Rows, Counts]]:
   """Yields the rows and counts of all blocks with training rows."""
-  blocks = lines.blocks(job.paths, job.options.block_bytes)
+  blocks = lines.blocks(
+    job.paths, job.options.block_bytes, header=job.layout.header
+  )
   blocks = itertools.dropwhile(lambda block: block.row < start, blocks)
   blocks = itertools.takewhile(lambda block: block.row < job.train_rows, blocks)
 
@@ -143,12 +153,26 @@ def _make(
     made.append(feature)
     facts[feature.name] = said
     done(said["distinct"])
-  numeric = counting.numerics(tally.counts, job.layout.numeric)
+  schema = Schema(
+    counting.numerics(tally.counts, job.layout.numeric), tuple(made)
+  )
+  if job.layout.binned:
+    schema = bins.binned(schema, _often(job, tally, len(names)))
   ledger.note(
-    schema=schemas.to_json(Schema(numeric, tuple(made))),
+    schema=schemas.to_json(schema),
     vocabularies=facts,
     counted=dataclasses.replace(ledger.state.counted, rows=tally.counts.rows),
   )
+
+
+def _often(job: Job, tally: Tally, first: int) -> list[pa.BinaryArray]:
+  """Returns the bins of each numeric that are frequent enough."""
+  places = range(first, first + len(job.layout.numeric))
+  found = [
+    counting.vocabulary(tally.values(place), job.options.min_count)
+    for place in places
+  ]
+  return [vocabulary.values for vocabulary in found]
 
 
 def _facts(found: Vocabulary) -> dict[str, int]:

@@ -55,6 +55,7 @@ def _rows(
     block_bytes=job.options.block_bytes,
     most_bad=output.bad.allowed,
     start=output.row,
+    layout=job.layout,
   )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from ctr_codistill import places
 from ctr_codistill.criteo import count_pass
 from ctr_codistill.criteo import encode_pass
 from ctr_codistill.criteo import layouts
@@ -89,18 +90,28 @@ def _told(job: Job) -> dict[str, Any]:
   options = dataclasses.asdict(job.options)
   for name in _FREE:
     del options[name]
-  stats = {path: os.stat(path) for path in job.paths}
-  inputs = {
-    path: f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
-    for path, stat in stats.items()
+  return {
+    "input": {path: _version(path) for path in job.paths},
+    "inputs": list(job.paths),
+    "options": options,
+    "layout": repr(job.layout),
   }
-  return {"input": inputs, "inputs": list(job.paths), "options": options}
+
+
+def _version(path: str) -> str:
+  """Returns what changes with a file's content; remote stores do not say."""
+  if places.is_remote(path):
+    return "remote"
+  stat = os.stat(path)
+  return f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
 
 
 def _run(job: Job, ledger: Ledger, progress: Progress) -> dict[str, Any]:
   """Does what the ledger says is not done; returns the summary."""
   if ledger.state.rows is None:
-    ledger.note(rows=lines.count(job.paths, progress("lines", None)))
+    done = progress("lines", None)
+    header = job.layout.header
+    ledger.note(rows=lines.count(job.paths, done, header=header))
   job = dataclasses.replace(job, rows=ledger.state.rows)
   schema = count_pass.run(job, ledger, progress)
   written = encode_pass.run(job, ledger, schema, progress)
