@@ -41,7 +41,7 @@ _LAYOUT = flags.DEFINE_string(
   "layout",
   "criteo",
   "columns of the logs: criteo, criteo_x4 (its bins and its minimum count of "
-  "10), or a FILE.toml that says them (docs/inputs.md)",
+  "10), or a FILE.toml that says them (docs/logs.md)",
 )
 _MIN_COUNT = flags.DEFINE_integer(
   "min_count",

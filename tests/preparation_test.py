@@ -216,6 +216,17 @@ def test_inputs_that_cannot_do_are_named(tmp_path, text, said):
     _prepare(tmp_path / "a.tsv", tmp_path / "out", validation_fraction=fraction)
 
 
+def test_an_output_that_is_not_local_is_refused(tmp_path):
+  (tmp_path / "a.tsv").write_text(_text(30))
+  with pytest.raises(InputError, match=r"local directory, is s3://bucket/out"):
+    preparation.prepare(
+      str(tmp_path / "a.tsv"),
+      "s3://bucket/out",
+      preparation.Options(),
+      clock=lambda: 0.0,
+    )
+
+
 def test_an_input_that_changes_meanwhile_is_an_error(tmp_path, monkeypatch):
   (tmp_path / "a.tsv").write_text(_text(30))
   count = lines.count

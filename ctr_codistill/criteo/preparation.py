@@ -54,6 +54,8 @@ def prepare(
       lines; no row left for training or validation; an output in use, complete
       or of another job; a disk that is full.
   """
+  if places.is_remote(os.fspath(output)):
+    raise InputError(f"output should be a local directory, is {output}")
   output = pathlib.Path(output)
   paths = lines.find(inputs)
   layout = layouts.detect(paths, layout)
