@@ -33,7 +33,7 @@ _HOMES = {
   "compare": "evaluation.comparison",
   "export": "serving",
   "open_shards": "criteo.records",
-  "prepare": "criteo.preparation",
+  "prepare": "criteo.preparing.preparation",
 }
 
 __all__ = sorted(_HOMES)

@@ -18,10 +18,10 @@ import xxhash
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.records import Shards
 from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.criteo.shard_writer import ShardWriter
 from ctr_codistill.criteo.share import Share
 
 _COLUMNS = 40

@@ -7,9 +7,6 @@ writes such files), and leaves `churn.json` and a page to open, `report.html`.
   python -m pipelines.churn --runs=a.parquet,b.parquet --output=/tmp/churn
 """
 
-import sys
-
-import tqdm
 from absl import flags
 
 from ctr_codistill.errors import InputError
@@ -17,6 +14,7 @@ from ctr_codistill.evaluation import churn_report
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import predictions
 from pipelines import command
+from pipelines.bars import Bars
 
 _RUNS = flags.DEFINE_list(
   "runs",
@@ -37,12 +35,11 @@ _THRESHOLDS = flags.DEFINE_list(
 def main() -> int:
   """Compares the runs, writes both files, prints the headline numbers."""
   rows = predictions.count(_RUNS.value[0])
-  every = 0.1 if sys.stderr.isatty() else 10
-  with tqdm.tqdm(total=rows, unit="row", mininterval=every) as bar:
+  with Bars() as bars:
     found = comparison.compare(
       _RUNS.value,
       thresholds=[_number(text) for text in _THRESHOLDS.value],
-      progress=bar.update,
+      progress=bars("compare", rows),
     )
   path = churn_report.write(found, _OUTPUT.value)
   print(churn_report.text(found))

@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from ctr_codistill import config
+from ctr_codistill import fields
 
 _DEFINE = {
   int: flags.DEFINE_integer,
@@ -43,7 +44,10 @@ def experiment() -> config.Experiment:
 
 def as_arguments(experiment: config.Experiment) -> list[str]:
   """Returns the flags that describe `experiment`, for another process."""
-  return [f"--{name}={value}" for name, value in _flat(experiment)]
+  return [
+    f"--{name}={_text(value)}"
+    for name, value in fields.flat(experiment).items()
+  ]
 
 
 def _values(cls: type, prefix: str = "") -> dict[str, Any]:
@@ -59,22 +63,13 @@ def _values(cls: type, prefix: str = "") -> dict[str, Any]:
   return found
 
 
+def _text(value: Any) -> str:
+  return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _integer(text: str) -> int | str:
   """Returns the integer, or the text itself for the field's own error."""
   try:
     return int(text)
   except ValueError:
     return text
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-  found: list[tuple[str, str]] = []
-  for field in dataclasses.fields(value):
-    item = getattr(value, field.name)
-    if dataclasses.is_dataclass(item):
-      found += _flat(item, f"{prefix}{field.name}.")
-    elif isinstance(item, tuple):
-      found.append((prefix + field.name, ",".join(map(str, item))))
-    else:
-      found.append((prefix + field.name, str(item)))
-  return found

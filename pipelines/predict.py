@@ -8,16 +8,14 @@ lack the label column, as those of a scoring job do.
     --input='day_8.tsv.gz' --output=predictions.parquet
 """
 
-import sys
-
-import tqdm
 from absl import flags
 
-from ctr_codistill.criteo import layout_files
 from ctr_codistill.criteo import quarantine
+from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.evaluation import predict
 from ctr_codistill.snapshots import Snapshot
 from pipelines import command
+from pipelines.bars import Bars
 
 _SNAPSHOT = flags.DEFINE_string(
   "snapshot", None, "directory of a snapshot, such as RUN/exchange/group-0/460"
@@ -50,15 +48,14 @@ def main() -> int:
   command.reach(_INPUT.value)
   layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   predictor = predict.Predictor(Snapshot(_SNAPSHOT.value))
-  every = 0.1 if sys.stderr.isatty() else 10
   total = predict.count(predictor, _INPUT.value, layout)
-  with tqdm.tqdm(total=total, unit="row", mininterval=every) as bar:
+  with Bars() as bars:
     done = predict.run(
       predictor,
       _INPUT.value,
       _OUTPUT.value,
       max_bad_fraction=_MAX_BAD_FRACTION.value,
-      progress=bar.update,
+      progress=bars("predict", total),
       layout=layout,
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")

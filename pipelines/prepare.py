@@ -9,17 +9,15 @@ that was killed goes on where it was if the same command is given again.
 """
 
 import os
-import sys
 import time
-from collections.abc import Callable
 
-import tqdm
 from absl import flags
 
-from ctr_codistill.criteo import layout_files
-from ctr_codistill.criteo import preparation
-from ctr_codistill.criteo.preparation import Options
+from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.preparing.preparation import Options
+from ctr_codistill.criteo.raw import layout_files
 from pipelines import command
+from pipelines.bars import Bars
 
 _INPUT = flags.DEFINE_multi_string(
   "input",
@@ -91,28 +89,6 @@ _MAX_VOCABULARY = flags.DEFINE_integer(
 )
 
 
-class _Bars:
-  """One progress bar a pass."""
-
-  def __init__(self) -> None:
-    self._bar = None
-
-  def __call__(self, name: str, rows: int | None) -> Callable[[int], None]:
-    self.close()
-    self._bar = tqdm.tqdm(
-      desc=name,
-      total=rows,
-      unit="rows",
-      unit_scale=True,
-      mininterval=0.1 if sys.stderr.isatty() else 10,
-    )
-    return self._bar.update
-
-  def close(self) -> None:
-    if self._bar is not None:
-      self._bar.close()
-
-
 def _first(*values: int | None) -> int:
   """Returns the first value that is said."""
   return next(value for value in values if value is not None)
@@ -135,8 +111,7 @@ def main() -> int:
     max_vocabulary=_MAX_VOCABULARY.value,
     overwrite=_OVERWRITE.value,
   )
-  bars = _Bars()
-  try:
+  with Bars() as bars:
     summary = preparation.prepare(
       _INPUT.value,
       _OUTPUT.value,
@@ -145,8 +120,6 @@ def main() -> int:
       progress=bars,
       layout=layout,
     )
-  finally:
-    bars.close()
   print(preparation.described(summary, _OUTPUT.value))
   return 0
 

@@ -7,14 +7,13 @@ can reach is printed. The same flags give the same rows on every machine.
 """
 
 import os
-import sys
 
-import tqdm
 from absl import flags
 
-from ctr_codistill.criteo import click_file
+from ctr_codistill.criteo.made import click_file
 from ctr_codistill.criteo.synthetic import Spec
 from pipelines import command
+from pipelines.bars import Bars
 
 _ROWS = flags.DEFINE_integer(
   "rows", None, "rows to make, about 243 bytes each", lower_bound=1
@@ -68,13 +67,7 @@ def main() -> int:
     drift=_DRIFT.value,
     fresh=_FRESH.value,
   )
-  with tqdm.tqdm(
-    total=_ROWS.value,
-    unit="row",
-    unit_scale=True,
-    desc="make clicks",
-    mininterval=0.1 if sys.stderr.isatty() else 10,
-  ) as bar:
+  with Bars() as bars:
     truth = click_file.write(
       spec,
       _OUTPUT.value,
@@ -82,7 +75,7 @@ def main() -> int:
       stop=_START.value + _ROWS.value,
       truth=_TRUTH.value,
       threads=_THREADS.value,
-      progress=bar.update,
+      progress=bars("make clicks", _ROWS.value),
     )
   print(f"{_OUTPUT.value}: {truth}")
   return 0

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ctr_codistill.criteo import layouts
 from ctr_codistill.criteo import parsing
-from ctr_codistill.criteo.layouts import Layout
-from ctr_codistill.criteo.lines import Block
+from ctr_codistill.criteo.raw import layouts
+from ctr_codistill.criteo.raw.layouts import Layout
+from ctr_codistill.criteo.raw.lines import Block
 from ctr_codistill.criteo.schema import LARGEST
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.errors import InputError

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from ctr_codistill.criteo import click_file
-from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo import synthetic
+from ctr_codistill.criteo.made import click_file
+from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.evaluation import predictions
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -16,10 +16,10 @@ import pytest
 from ctr_codistill import config
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.schema import Categorical
 from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.criteo.shard_writer import ShardWriter
 
 TRAIN_ROWS = 230
 VALIDATION_ROWS = 40

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ctr_codistill.criteo import counting
-from ctr_codistill.criteo import spilling
 from ctr_codistill.criteo.parsing import Rows
+from ctr_codistill.criteo.preparing import counting
+from ctr_codistill.criteo.preparing import spilling
 from ctr_codistill.criteo.schema import MISSING
 
 

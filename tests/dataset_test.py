@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.criteo.shard_writer import ShardWriter
 from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
 

@@ -14,8 +14,8 @@ import pytest
 
 from ctr_codistill import config
 from ctr_codistill import stamped
-from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo import synthetic
+from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.evaluation import curves
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -16,6 +16,7 @@ SCRIPTS = pathlib.Path(pipelines.__file__).parent
 RANKS = {
   "errors": 0,
   "config": 0,
+  "fields": 0,
   "places": 0,
   "stamped": 0,
   "snapshots": 1,

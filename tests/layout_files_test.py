@@ -1,8 +1,8 @@
 import pytest
 
-from ctr_codistill.criteo import layout_files
-from ctr_codistill.criteo import layouts
-from ctr_codistill.criteo.layouts import Layout
+from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.criteo.raw import layouts
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
 AVAZU = """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ctr_codistill.criteo import lines
+from ctr_codistill.criteo.raw import lines
 from ctr_codistill.errors import InputError
 
 SETTINGS = settings(deadline=None, max_examples=60)

@@ -16,15 +16,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ctr_codistill.criteo import encoding
-from ctr_codistill.criteo import layouts
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import parsing
-from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.lookup import Lookup
-from ctr_codistill.criteo.preparation import Options
+from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.preparing.preparation import Options
+from ctr_codistill.criteo.raw import layouts
+from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.schema import MISSING_INT64
 from ctr_codistill.errors import InputError
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 from ctr_codistill import config
 from ctr_codistill import serving
 from ctr_codistill.criteo import bins
-from ctr_codistill.criteo import layout_files
-from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo.lookup import Lookup
-from ctr_codistill.criteo.preparation import Options
+from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.preparing.preparation import Options
+from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predict

@@ -14,10 +14,10 @@ from ctr_codistill import config
 from ctr_codistill import serving
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
-from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import synthetic
 from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import metrics
 from ctr_codistill.evaluation import predict

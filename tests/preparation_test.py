@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from ctr_codistill.criteo import encoding
-from ctr_codistill.criteo import lines
-from ctr_codistill.criteo import preparation
 from ctr_codistill.criteo import prepared
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
-from ctr_codistill.criteo.preparation import Options
+from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.preparing.preparation import Options
+from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.errors import InputError
 

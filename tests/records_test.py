@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from ctr_codistill.criteo import records
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.criteo.shard_writer import ShardWriter
 from ctr_codistill.errors import InputError
 
 SCHEMA = Schema((Numeric("I1", 0.0, 1.0, ()), Numeric("I2", 0.0, 1.0, ())), ())

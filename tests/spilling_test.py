@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ctr_codistill.criteo import counting
-from ctr_codistill.criteo import spilling
-from ctr_codistill.criteo.counting import Counts
-from ctr_codistill.criteo.tally import Tally
+from ctr_codistill.criteo.preparing import counting
+from ctr_codistill.criteo.preparing import spilling
+from ctr_codistill.criteo.preparing.counting import Counts
+from ctr_codistill.criteo.preparing.tally import Tally
 
 
 def _table(values, counts):

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ctr_codistill.criteo import click_file
 from ctr_codistill.criteo import synthetic
-from ctr_codistill.criteo.click_file import Truth
+from ctr_codistill.criteo.made import click_file
+from ctr_codistill.criteo.made.click_file import Truth
 from ctr_codistill.criteo.synthetic import Spec
 from ctr_codistill.errors import InputError
 

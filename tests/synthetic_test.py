@@ -4,11 +4,11 @@ import math
 import numpy as np
 import pytest
 
-from ctr_codistill.criteo import click_model
-from ctr_codistill.criteo import draws
-from ctr_codistill.criteo import population
-from ctr_codistill.criteo import raw_text
 from ctr_codistill.criteo import synthetic
+from ctr_codistill.criteo.made import click_model
+from ctr_codistill.criteo.made import draws
+from ctr_codistill.criteo.made import population
+from ctr_codistill.criteo.made import raw_text
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.criteo.synthetic import Spec
 from ctr_codistill.errors import InputError

@@ -5,7 +5,7 @@ import pytest
 
 from ctr_codistill import config
 from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo.shard_writer import ShardWriter
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir

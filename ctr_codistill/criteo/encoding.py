@@ -13,14 +13,14 @@ import pyarrow as pa
 import tensorflow as tf
 from pyarrow import compute
 
-from ctr_codistill.criteo import layouts
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import parsing
-from ctr_codistill.criteo.layouts import Layout
-from ctr_codistill.criteo.lines import Block
 from ctr_codistill.criteo.parsing import Rows
 from ctr_codistill.criteo.ranks import Ranks
+from ctr_codistill.criteo.raw import layouts
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw.layouts import Layout
+from ctr_codistill.criteo.raw.lines import Block
 from ctr_codistill.criteo.schema import Schema
 
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from ctr_codistill.criteo import batches
 from ctr_codistill.criteo import bins
-from ctr_codistill.criteo import judging
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import parallel
-from ctr_codistill.criteo.layouts import Layout
-from ctr_codistill.criteo.lines import Block
+from ctr_codistill.criteo.raw import batches
+from ctr_codistill.criteo.raw import judging
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw.layouts import Layout
+from ctr_codistill.criteo.raw.lines import Block
 from ctr_codistill.criteo.schema import LARGEST
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.criteo.schema import MISSING_INT64

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctr_codistill import stamped
-from ctr_codistill.criteo import ledger
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo.preparing import ledger
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
 

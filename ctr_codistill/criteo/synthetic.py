@@ -12,10 +12,10 @@ import functools
 
 import numpy as np
 
-from ctr_codistill.criteo import click_model
-from ctr_codistill.criteo import draws
-from ctr_codistill.criteo import population
-from ctr_codistill.criteo import raw_text
+from ctr_codistill.criteo.made import click_model
+from ctr_codistill.criteo.made import draws
+from ctr_codistill.criteo.made import population
+from ctr_codistill.criteo.made import raw_text
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.errors import InputError
 

@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from ctr_codistill import snapshots
 from ctr_codistill.criteo import encoding
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
-from ctr_codistill.criteo.layouts import Layout
 from ctr_codistill.criteo.parsing import BadLine
 from ctr_codistill.criteo.quarantine import Quarantine
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predictions
 from ctr_codistill.evaluation.metrics import Quality

@@ -4,10 +4,10 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import records
-from ctr_codistill.criteo import shard_writer
-from ctr_codistill.criteo.layouts import Layout
+from ctr_codistill.criteo.preparing import shard_writer
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
 Progress = Callable[[str, int | None], Callable[[int], None]]

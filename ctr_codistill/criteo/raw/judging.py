@@ -12,8 +12,8 @@ import pyarrow as pa
 from pyarrow import compute
 from pyarrow import csv
 
-from ctr_codistill.criteo import lines
-from ctr_codistill.criteo.layouts import Layout
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw.layouts import Layout
 
 _LONGEST_SHOWN = 40
 

@@ -11,8 +11,8 @@ import functools
 
 import numpy as np
 
-from ctr_codistill.criteo import draws
-from ctr_codistill.criteo import population
+from ctr_codistill.criteo.made import draws
+from ctr_codistill.criteo.made import population
 from ctr_codistill.criteo.schema import MISSING
 
 LEVELS = 4096

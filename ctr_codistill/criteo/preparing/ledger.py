@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ctr_codistill import stamped
-from ctr_codistill.criteo import spilling
-from ctr_codistill.criteo.counting import Counts
+from ctr_codistill.criteo.preparing import spilling
+from ctr_codistill.criteo.preparing.counting import Counts
 from ctr_codistill.criteo.records import Shard
 from ctr_codistill.errors import InputError
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from ctr_codistill.criteo import layouts
 from ctr_codistill.criteo import schema
-from ctr_codistill.criteo.layouts import Layout
+from ctr_codistill.criteo.raw import layouts
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
 _LISTS = ("columns", "numeric", "categorical", "ignored", "label_values")

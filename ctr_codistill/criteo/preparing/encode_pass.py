@@ -12,15 +12,15 @@ import numpy as np
 from ctr_codistill.criteo import encoding
 from ctr_codistill.criteo import prepared
 from ctr_codistill.criteo.encoding import Encoder
-from ctr_codistill.criteo.job import Job
-from ctr_codistill.criteo.job import Progress
-from ctr_codistill.criteo.ledger import Encoded
-from ctr_codistill.criteo.ledger import Ledger
 from ctr_codistill.criteo.parsing import Rows
+from ctr_codistill.criteo.preparing.job import Job
+from ctr_codistill.criteo.preparing.job import Progress
+from ctr_codistill.criteo.preparing.ledger import Encoded
+from ctr_codistill.criteo.preparing.ledger import Ledger
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.quarantine import Quarantine
 from ctr_codistill.criteo.records import Shard
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.criteo.shard_writer import ShardWriter
 from ctr_codistill.criteo.vocabularies import Vocabularies
 from ctr_codistill.errors import InputError
 

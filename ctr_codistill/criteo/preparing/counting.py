@@ -14,8 +14,8 @@ import pyarrow as pa
 from pyarrow import compute
 
 from ctr_codistill.criteo import schema
-from ctr_codistill.criteo import spilling
 from ctr_codistill.criteo.parsing import Rows
+from ctr_codistill.criteo.preparing import spilling
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.criteo.schema import Numeric
 

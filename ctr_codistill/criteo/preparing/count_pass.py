@@ -15,23 +15,23 @@ import numpy as np
 import pyarrow as pa
 
 from ctr_codistill.criteo import bins
-from ctr_codistill.criteo import counting
-from ctr_codistill.criteo import ledger as ledgers
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import parsing
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
-from ctr_codistill.criteo.counting import Counts
-from ctr_codistill.criteo.counting import Vocabulary
-from ctr_codistill.criteo.job import Job
-from ctr_codistill.criteo.job import Progress
-from ctr_codistill.criteo.ledger import Counted
-from ctr_codistill.criteo.ledger import Ledger
+from ctr_codistill.criteo.preparing import counting
+from ctr_codistill.criteo.preparing import ledger as ledgers
+from ctr_codistill.criteo.preparing.counting import Counts
+from ctr_codistill.criteo.preparing.counting import Vocabulary
+from ctr_codistill.criteo.preparing.job import Job
+from ctr_codistill.criteo.preparing.job import Progress
+from ctr_codistill.criteo.preparing.ledger import Counted
+from ctr_codistill.criteo.preparing.ledger import Ledger
+from ctr_codistill.criteo.preparing.tally import Tally
 from ctr_codistill.criteo.quarantine import Quarantine
+from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.schema import Categorical
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.criteo.tally import Tally
 from ctr_codistill.errors import InputError
 
 _RUNS = "runs"

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from ctr_codistill import places
-from ctr_codistill.criteo import files
-from ctr_codistill.criteo import parquet
+from ctr_codistill.criteo.raw import files
+from ctr_codistill.criteo.raw import parquet
 from ctr_codistill.errors import InputError
 
 BLOCK_BYTES = 1 << 22

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from ctr_codistill.criteo.layouts import Layout
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
 _WHOLE = 2.0**63

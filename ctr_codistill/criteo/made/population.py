@@ -11,8 +11,8 @@ import functools
 
 import numpy as np
 
-from ctr_codistill.criteo import draws
-from ctr_codistill.criteo.draws import Quantiles
+from ctr_codistill.criteo.made import draws
+from ctr_codistill.criteo.made.draws import Quantiles
 from ctr_codistill.criteo.schema import MISSING
 
 _UNIFORM = 10**12

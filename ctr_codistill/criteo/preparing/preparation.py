@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill import places
-from ctr_codistill.criteo import count_pass
-from ctr_codistill.criteo import encode_pass
-from ctr_codistill.criteo import layouts
-from ctr_codistill.criteo import lines
 from ctr_codistill.criteo import prepared
-from ctr_codistill.criteo.job import Job
-from ctr_codistill.criteo.job import Options
-from ctr_codistill.criteo.job import Progress
-from ctr_codistill.criteo.layouts import Layout
-from ctr_codistill.criteo.ledger import Ledger
+from ctr_codistill.criteo.preparing import count_pass
+from ctr_codistill.criteo.preparing import encode_pass
+from ctr_codistill.criteo.preparing.job import Job
+from ctr_codistill.criteo.preparing.job import Options
+from ctr_codistill.criteo.preparing.job import Progress
+from ctr_codistill.criteo.preparing.ledger import Ledger
+from ctr_codistill.criteo.raw import layouts
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
 # May differ when a job goes on: they change no byte of what is written.

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ctr_codistill.criteo import parallel
-from ctr_codistill.criteo import spilling
-from ctr_codistill.criteo.counting import Counts
+from ctr_codistill.criteo.preparing import spilling
+from ctr_codistill.criteo.preparing.counting import Counts
 
 
 class Tally:

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ctr_codistill.criteo import click_model
 from ctr_codistill.criteo import synthetic
+from ctr_codistill.criteo.made import click_model
 from ctr_codistill.criteo.synthetic import Clicks
 from ctr_codistill.criteo.synthetic import Spec
 from ctr_codistill.errors import InputError

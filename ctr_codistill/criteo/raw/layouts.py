@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ctr_codistill.criteo import lines
-from ctr_codistill.criteo import parquet
 from ctr_codistill.criteo import schema
+from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw import parquet
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
 

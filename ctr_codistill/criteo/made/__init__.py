@@ -1,0 +1,1 @@
+"""What made clicks are drawn from, and how they are written."""

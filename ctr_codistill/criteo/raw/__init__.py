@@ -1,0 +1,1 @@
+"""Raw logs as they lie: formats, layouts, lines and which of them are rows."""
