@@ -146,12 +146,27 @@ class Codistill(Checked):
   burn_in_steps: int = fields.number(
     200, "steps before the teacher counts", low=0
   )
+  taught_share: float = fields.ruled(
+    0.25,
+    "share of each batch that the teacher is asked about, to save its time; it"
+    " counts there as much more",
+    "above 0, at most 1",
+    lambda share: 0 < share <= 1,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Exchange(Checked):
-  """How often snapshots go around, and how many stay."""
+  """What goes around, how often, and how much stays."""
 
+  what: str = fields.choice(
+    "snapshots",
+    "what groups leave for one another: copies of the model, which a peer asks;"
+    " or the predictions of what they train on, which cost a peer nothing, at"
+    " examples that it comes to later",
+    "snapshots",
+    "predictions",
+  )
   every_steps: int = fields.number(
     50,
     "steps between publications, and between looks for newer teachers",
@@ -179,6 +194,15 @@ class Experiment(Checked):
       raise InputError(
         f"training.batch_size should be a multiple of the {self.workers} "
         f"workers of a group, is {self.training.batch_size}"
+      )
+    if self.exchange.what == "predictions":
+      self._check_predictions()
+
+  def _check_predictions(self) -> None:
+    if self.data.sharing != "same" or self.data.overlap != 1:
+      raise InputError(
+        "exchange.what=predictions needs data.sharing=same and data.overlap=1, "
+        f"has {self.data.sharing} and {self.data.overlap:g}"
       )
 
 
