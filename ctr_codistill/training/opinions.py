@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ctr_codistill import config
 from ctr_codistill.codistill import schedule
-from ctr_codistill.codistill.predictions import Predictions
+from ctr_codistill.codistill.prediction_exchange import PredictionExchange
 from ctr_codistill.codistill.teacher import Teacher
 
 _NAN = float("nan")
@@ -81,17 +81,17 @@ class FromSnapshots:
 class FromPredictions:
   """Takes what the peers left, and leaves what this worker predicted."""
 
-  def __init__(self, predictions: Predictions, codistill: config.Codistill):
-    """Takes from and leaves in `predictions`."""
-    self._predictions, self._codistill = predictions, codistill
+  def __init__(self, exchange: PredictionExchange, codistill: config.Codistill):
+    """Takes from and leaves in `exchange`."""
+    self._exchange, self._codistill = exchange, codistill
 
   def __call__(self, step: int, rows: tf.Tensor) -> Opinion:
     """Returns what they left of `rows`, the batch of `step`."""
-    said, staleness = self._predictions.take(step)
+    said, staleness = self._exchange.take(step)
     heard = int(not np.isnan(said).all())
     weight = schedule.weight(self._codistill, step=step, peers=heard)
     return Opinion(tf.constant(said), weight, staleness)
 
   def hear(self, step: int, logit: tf.Tensor) -> None:
     """Leaves the student's own logits `[batch]` of the batch of `step`."""
-    self._predictions.leave(step, logit.numpy())
+    self._exchange.leave(step, logit.numpy())

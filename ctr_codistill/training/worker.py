@@ -13,8 +13,8 @@ from ctr_codistill import config
 from ctr_codistill import snapshots
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill import group as groups
-from ctr_codistill.codistill import predictions
-from ctr_codistill.codistill.predictions import Predictions
+from ctr_codistill.codistill import prediction_exchange
+from ctr_codistill.codistill.prediction_exchange import PredictionExchange
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import records
@@ -175,9 +175,9 @@ class Worker:
     worker = self._share.worker
     roots = _folders(self._experiment, self._place).values()
     return FromPredictions(
-      Predictions(
-        predictions.folder(self._root(), worker),
-        [predictions.folder(root, worker) for root in roots],
+      PredictionExchange(
+        prediction_exchange.folder(self._root(), worker),
+        [prediction_exchange.folder(root, worker) for root in roots],
         self._shards,
         self._share,
         batch_rows=self._experiment.training.batch_size // self._share.workers,

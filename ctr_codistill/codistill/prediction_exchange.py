@@ -51,7 +51,7 @@ class _Visit:
   at: int = 0
 
 
-class Predictions:
+class PredictionExchange:
   """What one worker leaves and takes; steps come one after the other."""
 
   def __init__(
@@ -115,8 +115,7 @@ class Predictions:
     start = 0
     for visit, places in self._pieces:
       end = start + len(places)
-      own = np.clip(logits[start:end], -_FURTHEST, _FURTHEST)
-      visit.own[places] = own
+      visit.own[places] = logits[start:end]
       start = end
       if visit.at == len(visit.stretch.places):
         self._write(visit, step)
@@ -124,7 +123,7 @@ class Predictions:
 
   def _next(self) -> _Visit:
     stretch = next(self._stretches)
-    return _Visit(stretch, np.full(stretch.size, np.nan, _TYPE), {})
+    return _Visit(stretch, np.full(stretch.size, np.nan, np.float32), {})
 
   def _cut(self) -> Iterator[tuple[_Visit, np.ndarray]]:
     """Yields the parts that the next batch lies in, with its places there."""
@@ -144,7 +143,7 @@ class Predictions:
     if peer in visit.peers or path in self._torn or not path.exists():
       return
     try:
-      visit.peers[peer] = _read(path, visit.stretch.size)
+      visit.peers[peer] = read(path, visit.stretch.size)
     except FileNotFoundError:
       pass  # its owner deleted it just now
     except InputError as error:
@@ -174,7 +173,7 @@ def write(path: pathlib.Path, logits: np.ndarray, step: int) -> None:
     logits: `[size]`; nan where there is none.
     step: of the training, after which they were left.
   """
-  payload = logits.astype(_TYPE).tobytes()
+  payload = logits.clip(-_FURTHEST, _FURTHEST).astype(_TYPE).tobytes()
   head = {"step": step, "rows": len(logits), "sum": _sum(step, payload)}
   aside = path.parent / f"{stamped.ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   try:
@@ -185,8 +184,13 @@ def write(path: pathlib.Path, logits: np.ndarray, step: int) -> None:
     raise
 
 
-def _read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:
-  """Returns the logits `[rows]` that `write` wrote, and their step."""
+def read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:
+  """Returns the logits `[rows]` that `write` wrote, and their step.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    InputError: it is not as it was written, or has other rows.
+  """
   head, _, payload = path.read_bytes().partition(b"\n")
   try:
     value = json.loads(head)
