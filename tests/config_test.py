@@ -49,7 +49,7 @@ WRONG = [
 OTHER = {
   "groups": 3,
   "workers": 2,
-  "data": {"window_rows": 7},
+  "data": {"sharing": "same", "overlap": 1.0, "window_rows": 7},
   "model": {
     "name": "dcn",
     "hidden": [5, 6],
