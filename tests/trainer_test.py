@@ -6,6 +6,7 @@ import tf_keras
 from ctr_codistill import config
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
+from ctr_codistill.models import parts
 from ctr_codistill.training.trainer import Trainer
 
 BATCH = 16
@@ -125,7 +126,7 @@ def test_losses_of_the_model_itself_count(make, schema, rows):
   """Adds 3 x bias^2 / 2 to the loss: the bias, then 1, moves by -0.1 x 3."""
 
   def model():
-    features = networks.inputs(schema)
+    features = parts.inputs(schema)
     joined = tf_keras.layers.Concatenate()(list(features.values()))
     logit = tf_keras.layers.Dense(
       1,

@@ -72,7 +72,8 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   schema = schemas.read(place.data)
   shards = records.open_shards(place.data / "train", schema)
   share = _share(experiment, place)
-  steps = _steps(experiment.training, shards, share)
+  training = config.for_group(experiment, place.group).training
+  steps = _steps(training, shards, share)
   _claim_workdir(
     place.workdir,
     experiment,

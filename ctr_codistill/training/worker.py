@@ -63,8 +63,9 @@ class Worker:
     Raises:
       InputError: a mistake in data, work directory or cluster.
     """
-    self._experiment, self._place, self._clock = experiment, place, clock
     claim = workdir.claim(place, experiment)
+    experiment = config.for_group(experiment, place.group)
+    self._experiment, self._place, self._clock = experiment, place, clock
     self._schema, self._shards = claim.schema, claim.shards
     self._share, self._stop = claim.share, claim.steps
     self._validation = records.open_shards(
