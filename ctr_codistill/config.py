@@ -6,12 +6,18 @@ serves the flags, the JSON in the work directory and the check at birth.
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ctr_codistill import fields
+from ctr_codistill import overrides
 from ctr_codistill.errors import InputError
 from ctr_codistill.fields import Checked
+
+NETWORKS = ("dnn", "dcn", "dlrm", "deepfm", "wide_deep")
+"""The networks that have a name of their own."""
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +55,23 @@ class Data(Checked):
 class Model(Checked):
   """The network of each group."""
 
-  name: str = fields.choice("dnn", "the network", "dnn", "dcn")
+  name: str = fields.ruled(
+    "dnn",
+    "the network; docs/models.md has their equations",
+    f"one of {', '.join(NETWORKS)} or your own package.module:function",
+    lambda name: name in NETWORKS or bool(_FUNCTION.fullmatch(name)),
+  )
   hidden: tuple[int, ...] = fields.ruled(
     [256, 128],
     "widths of the hidden layers; 2560,1024,256 is the one of Anil et al. 2018",
     "each at least 1",
     lambda widths: all(width >= 1 for width in widths),
+  )
+  activation: str = fields.choice(
+    "relu", "of the hidden layers", "relu", "smelu", "swish"
+  )
+  smelu_width: float = fields.positive(
+    1.0, "SmeLU bends within [-width, width] of its input"
   )
   embedding_dim: int = fields.number(16, "width of the embeddings", low=1)
   embedding_scale: float = fields.positive(
@@ -69,6 +86,19 @@ class Model(Checked):
   )
   dropout: float = fields.number(
     0.0, "share of hidden units dropped in training", low=0, high=0.99
+  )
+  cross_layers: int = fields.number(2, "layers of crosses in dcn", low=1)
+  bottom: tuple[int, ...] = fields.ruled(
+    [64],
+    "dlrm: widths of the layers between integers and their vector",
+    "each at least 1",
+    lambda widths: all(width >= 1 for width in widths),
+  )
+  precision: str = fields.choice(
+    "float32",
+    "of activations and products; weights, tables and logits are float32",
+    "float32",
+    "bfloat16",
   )
 
 
@@ -146,12 +176,27 @@ class Codistill(Checked):
   burn_in_steps: int = fields.number(
     200, "steps before the teacher counts", low=0
   )
+  taught_share: float = fields.ruled(
+    0.25,
+    "share of each batch that the teacher is asked about, to save its time; it"
+    " counts there as much more",
+    "above 0, at most 1",
+    lambda share: 0 < share <= 1,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Exchange(Checked):
-  """How often snapshots go around, and how many stay."""
+  """What goes around, how often, and how much stays."""
 
+  what: str = fields.choice(
+    "snapshots",
+    "what groups leave for one another: copies of the model, which a peer asks;"
+    " or the predictions of what they train on, which cost a peer nothing, at"
+    " examples that it comes to later",
+    "snapshots",
+    "predictions",
+  )
   every_steps: int = fields.number(
     50,
     "steps between publications, and between looks for newer teachers",
@@ -172,14 +217,49 @@ class Experiment(Checked):
   training: Training = dataclasses.field(default_factory=Training)
   codistill: Codistill = dataclasses.field(default_factory=Codistill)
   exchange: Exchange = dataclasses.field(default_factory=Exchange)
+  per_group: tuple[str, ...] = fields.ruled(
+    [],
+    "what one group has otherwise, such as 1:model.name=dcn; comes as often as "
+    "there are such fields",
+    "each GROUP:FIELD=VALUE",
+    lambda texts: all(map(overrides.is_one, texts)),
+  )
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    for group in overrides.groups(self.per_group, self.groups):
+      for_group(self, group)
     if self.training.batch_size % self.workers:
       raise InputError(
         f"training.batch_size should be a multiple of the {self.workers} "
         f"workers of a group, is {self.training.batch_size}"
       )
+    if self.exchange.what == "predictions":
+      self._check_predictions()
+
+  def _check_predictions(self) -> None:
+    if self.data.sharing != "same" or self.data.overlap != 1:
+      raise InputError(
+        "exchange.what=predictions needs data.sharing=same and data.overlap=1, "
+        f"has {self.data.sharing} and {self.data.overlap:g}"
+      )
+
+
+def for_group(experiment: Experiment, group: int) -> Experiment:
+  """Returns `experiment` as `group` has it, with its own of `per_group`.
+
+  Raises:
+    InputError: an entry of the group names no such field, or a wrong value.
+  """
+  if not experiment.per_group:
+    return experiment
+  value = dataclasses.asdict(experiment) | {"per_group": ()}
+  own = overrides.of(experiment.per_group, group)
+  overrides.apply(own, value, fields.types(Experiment))
+  try:
+    return from_dict(value)
+  except InputError as error:
+    raise InputError(f"per_group, group {group}: {error}") from None
 
 
 def to_json(experiment: Experiment) -> str:

@@ -5,6 +5,7 @@ One definition of a field serves its flag, its JSON and the check at birth.
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -72,8 +73,8 @@ def _convert(owner: Any, field: dataclasses.Field, value: Any) -> Any:
     return from_dict(kind, value)
   if kind is float and type(value) is int:
     return float(value)
-  if kind == tuple[int, ...] and isinstance(value, (list, tuple)):
-    if all(type(item) is int for item in value):
+  if typing.get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+    if all(type(item) is typing.get_args(kind)[0] for item in value):
       return tuple(value)
   elif type(value) is kind:
     return value
@@ -111,3 +112,32 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     else:
       found[name] = item
   return found
+
+
+def types(cls: type, prefix: str = "") -> dict[str, Any]:
+  """Returns the type of each field of `cls`, and of those in it, as `flat`."""
+  found: dict[str, Any] = {}
+  for field in dataclasses.fields(cls):
+    name = prefix + field.name
+    if dataclasses.is_dataclass(field.type):
+      found.update(types(field.type, name + "."))
+    else:
+      found[name] = field.type
+  return found
+
+
+def from_text(kind: Any, text: str) -> Any:
+  """Returns what `text` says as a value of a field's type.
+
+  What is no value of the type stays as it is, for the field's own error.
+  """
+  if kind == tuple[int, ...]:
+    return [from_text(int, item) for item in text.split(",") if item]
+  if kind is bool:
+    return {"true": True, "false": False}.get(text.lower(), text)
+  if kind not in (int, float):
+    return text
+  try:
+    return kind(text)
+  except ValueError:
+    return text

@@ -29,6 +29,9 @@ def define(cls: type = config.Experiment, prefix: str = "") -> None:
     elif field.type == tuple[int, ...]:
       default = [str(item) for item in field.default_factory()]
       flags.DEFINE_list(name, default, field.metadata["help"])
+    elif field.type == tuple[str, ...]:
+      # Said once an item, for an item may have commas.
+      flags.DEFINE_multi_string(name, [], field.metadata["help"])
     else:
       _DEFINE[field.type](name, field.default, field.metadata["help"])
 
@@ -44,9 +47,11 @@ def experiment() -> config.Experiment:
 
 def as_arguments(experiment: config.Experiment) -> list[str]:
   """Returns the flags that describe `experiment`, for another process."""
+  kinds = fields.types(type(experiment))
   return [
-    f"--{name}={_text(value)}"
+    f"--{name}={text}"
     for name, value in fields.flat(experiment).items()
+    for text in (value if kinds[name] == tuple[str, ...] else [_text(value)])
   ]
 
 
@@ -57,7 +62,8 @@ def _values(cls: type, prefix: str = "") -> dict[str, Any]:
     if dataclasses.is_dataclass(field.type):
       found[field.name] = _values(field.type, name + ".")
     elif field.type == tuple[int, ...]:
-      found[field.name] = [_integer(item) for item in flags.FLAGS[name].value]
+      texts = flags.FLAGS[name].value
+      found[field.name] = [fields.from_text(int, text) for text in texts]
     else:
       found[field.name] = flags.FLAGS[name].value
   return found
@@ -65,11 +71,3 @@ def _values(cls: type, prefix: str = "") -> dict[str, Any]:
 
 def _text(value: Any) -> str:
   return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _integer(text: str) -> int | str:
-  """Returns the integer, or the text itself for the field's own error."""
-  try:
-    return int(text)
-  except ValueError:
-    return text

@@ -168,7 +168,8 @@ def check(
 ) -> None:
   """Raises at once what each worker would after seconds of starting."""
   cluster = Cluster(workers=("localhost:0",) * experiment.workers)
-  workdirs.claim(Place(data, workdir, 0, cluster), experiment)
+  for group in range(experiment.groups):
+    workdirs.claim(Place(data, workdir, group, cluster), experiment)
 
 
 def _addresses(experiment: config.Experiment) -> list[list[str]]:

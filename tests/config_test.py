@@ -39,15 +39,17 @@ WRONG = [
   ("training.threads", -2, "training.threads .* at least 0, is -2"),
   ("codistill.weight", -0.5, "codistill.weight .* at least 0, is -0.5"),
   ("codistill.burn_in_steps", -7, "should be at least 0, is -7"),
+  ("codistill.taught_share", 0.0, "above 0, at most 1, is 0.0"),
+  ("exchange.what", "weights", "one of snapshots, predictions, is 'weights'"),
   ("exchange.every_steps", 0, "exchange.every_steps .* at least 1, is 0"),
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
 ]
 
-# No field but data.sharing has its default.
+# No field but data.sharing and data.overlap has its default.
 OTHER = {
   "groups": 3,
   "workers": 2,
-  "data": {"sharing": "same", "overlap": 0.4, "window_rows": 7},
+  "data": {"sharing": "same", "overlap": 1.0, "window_rows": 7},
   "model": {
     "name": "dcn",
     "hidden": [5, 6],
@@ -77,8 +79,8 @@ OTHER = {
     "start_timeout": 14.5,
     "threads": 1,
   },
-  "codistill": {"weight": 0.25, "burn_in_steps": 0},
-  "exchange": {"every_steps": 14, "keep": 2},
+  "codistill": {"weight": 0.25, "burn_in_steps": 0, "taught_share": 0.5},
+  "exchange": {"what": "predictions", "every_steps": 14, "keep": 2},
 }
 
 
@@ -177,7 +179,8 @@ def test_json_gives_an_equal_experiment():
       for line in config.differences(config.Experiment(), experiment)
     )
   }
-  assert defaults == {"data.sharing"}  # which is "same" where there is overlap
+  # Predictions go around where all groups have the same rows.
+  assert defaults == {"data.sharing", "data.overlap"}
   again = config.from_json(config.to_json(experiment))
   assert again == experiment
   assert again.model.hidden == (5, 6)
@@ -215,3 +218,13 @@ def test_differences_name_the_fields_and_both_values():
 def test_an_experiment_cannot_be_changed():
   with pytest.raises(dataclasses.FrozenInstanceError):
     config.Experiment().groups = 5
+
+
+@pytest.mark.parametrize(
+  "data",
+  [{"sharing": "disjoint"}, {"sharing": "coordinated"}, {"overlap": 0.5}],
+)
+def test_predictions_go_around_where_all_groups_have_the_same_rows(data):
+  rest = {"exchange": {"what": "predictions"}}
+  with pytest.raises(InputError, match=r"predictions needs data\.sharing=same"):
+    config.from_dict({"data": data, **rest})

@@ -127,6 +127,71 @@ def test_groups_that_overlap_have_some_rows_in_common_and_share_the_rest(
   assert all(len(set(part)) == len(part) for part in parts)
 
 
+def _parts(shards, share, windows):
+  """Returns by name of a part its rows, each at its place."""
+  stream = iter(_stream(shards, share, 50 * windows, batch_rows=1).ravel())
+  found = {}
+  for stretch in order.stretches(shards, share, 0):
+    if len(found) == windows * share.parts:
+      return found
+    rows = np.full(stretch.size, -1)
+    rows[stretch.places] = [next(stream) for _ in stretch.places]
+    found[stretch.name] = rows
+
+
+@pytest.mark.parametrize(("groups", "parts"), [(2, 2), (2, 8), (3, 3)])
+@pytest.mark.parametrize("window_rows", [10, 20, 1000])
+def test_a_part_has_the_same_rows_at_the_same_places_in_all_groups(
+  shards, groups, parts, window_rows
+):
+  found = [
+    _parts(
+      shards,
+      Share(group=group, groups=groups, parts=parts, window_rows=window_rows),
+      windows=5,
+    )
+    for group in range(groups)
+  ]
+  for other in found[1:]:
+    assert set(other) == set(found[0])
+    for name, rows in other.items():
+      assert np.array_equal(rows, found[0][name])
+  # Each begins at another part: 4 of 8 on, 1 of 2, 1 of 3.
+  first = [next(iter(names)) for names in found]
+  assert first == [f"0-0-{g * parts // groups}" for g in range(groups)]
+
+
+def test_groups_go_through_a_part_in_orders_of_their_own(shards):
+  shares = [Share(group=group, groups=2, parts=2) for group in range(2)]
+  one, other = (_epoch(shards, share) for share in shares)
+  assert set(one[:25]) == set(other[25:])
+  assert not np.array_equal(one[:25], other[25:])
+  assert sorted(one.tolist()) == list(range(50))
+
+
+@pytest.mark.parametrize("start", [0, 1, 9, 24, 25, 26, 49, 50, 61, 149])
+def test_stretches_begin_at_any_row(shards, start):
+  share = Share(group=1, groups=2, parts=4, window_rows=25)
+
+  def rows(start, count):
+    pairs = (
+      (stretch.name, int(place))
+      for stretch in order.stretches(shards, share, start)
+      for place in stretch.places
+    )
+    return list(itertools.islice(pairs, count))
+
+  assert rows(start, 70) == rows(0, start + 70)[start:]
+
+
+def test_parts_go_with_the_same_rows_in_orders_of_their_own():
+  for wrong in ({"overlap": 0.5}, {"coordinated": True}):
+    with pytest.raises(InputError, match=r"parts should be 1 unless.* is 2"):
+      Share(groups=2, parts=2, **wrong)
+  with pytest.raises(InputError, match="parts should be at least 1, is 0"):
+    Share(parts=0)
+
+
 def test_the_order_is_a_function_of_seed_group_and_epoch(shards):
   first = _epoch(shards, Share(groups=2))
   assert np.array_equal(first, _epoch(shards, Share(groups=2)))

@@ -43,8 +43,10 @@ def make(tmp_path, clock):
   return journal
 
 
-def _entry(step, label, teacher=0.0, weight=0.0, stale=NAN, seconds=NAN):
-  terms = tf.constant([label, teacher])
+def _entry(
+  step, label, teacher=0.0, weight=0.0, stale=NAN, seconds=NAN, taught=0.0
+):
+  terms = tf.constant([label, teacher, taught])
   return Entry(step, terms, weight, stale, seconds)
 
 
@@ -73,7 +75,9 @@ def test_a_new_journal_says_that_it_starts(make, tmp_path):
 def test_scalars_are_means_over_the_batch(make, clock, tmp_path):
   journal = make()
   journal.add(_entry(1, 7.0))
-  journal.add(_entry(2, 6.0, 5.0, weight=0.5, stale=1.0, seconds=0.25))
+  journal.add(
+    _entry(2, 6.0, 5.0, weight=0.5, stale=1.0, seconds=0.25, taught=4.0)
+  )
   clock.now += 4  # 2 steps of 10 examples in 4 seconds
   journal.write(2)
   journal.scalars(2, {"validation/log_loss": 0.5, "validation/auc": NAN})
@@ -82,8 +86,9 @@ def test_scalars_are_means_over_the_batch(make, clock, tmp_path):
   assert found == {
     "loss": pytest.approx({1: 0.7, 2: 0.6 + 0.5 * 0.5}),
     "loss/label": pytest.approx({1: 0.7, 2: 0.6}),
-    "loss/teacher": {2: 0.5},
+    "loss/teacher": pytest.approx({2: 0.5 / 0.4}),  # of the rows taught
     "teacher/weight": {1: 0.0, 2: 0.5},
+    "teacher/taught_share": pytest.approx({1: 0.0, 2: 0.4}),
     "teacher/staleness_steps": {2: 1.0},
     "teacher/staleness_seconds": {2: 0.25},
     "examples_per_second": {2: 5.0},

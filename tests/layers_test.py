@@ -17,6 +17,7 @@ RANKS = {
   "errors": 0,
   "config": 0,
   "fields": 0,
+  "overrides": 0,
   "places": 0,
   "stamped": 0,
   "snapshots": 1,

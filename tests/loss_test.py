@@ -31,12 +31,13 @@ def test_cross_entropy_is_least_at_the_target():
 
 def test_terms_are_sums_over_the_batch():
   # Both p = 3/4; label term 0.28768 + 1.38629, teacher term 2 x 0.83699.
-  label, teacher = loss.terms(
+  label, teacher, taught = loss.terms(
     tf.constant([1.0, 0.0]),
     tf.constant([0.5, 0.5]),
     tf.constant([math.log(3)] * 2),
   )
-  assert label.shape == teacher.shape == ()
+  assert label.shape == teacher.shape == taught.shape == ()
+  assert float(taught) == 2
   assert float(label) == pytest.approx(1.67398, abs=1e-5)
   assert float(teacher) == pytest.approx(1.67398, abs=1e-5)
 
@@ -70,7 +71,21 @@ def test_extreme_logits_stay_finite(z, target):
 def test_no_gradient_flows_to_the_teacher():
   teacher, logit = tf.Variable([0.3]), tf.Variable([1.0])
   with tf.GradientTape() as tape:
-    _, term = loss.terms(
+    _, term, _ = loss.terms(
       tf.constant([1.0]), tf.convert_to_tensor(teacher), logit
     )
   assert tape.gradient(term, teacher) is None
+
+
+@pytest.mark.parametrize("z", [-1e4, 0.0, 1e4])
+def test_a_row_without_a_teacher_adds_nothing_but_its_label(z):
+  logit = tf.Variable([z, math.log(3)])
+  with tf.GradientTape() as tape:
+    _, teacher, taught = loss.terms(
+      tf.constant([1.0, 1.0]), tf.constant([float("nan"), 0.5]), logit
+    )
+  # H(1/2, 3/4) = 0.83699, its slope 3/4 - 1/2; the first row has neither.
+  assert float(teacher) == pytest.approx(0.83699, abs=1e-5)
+  assert float(taught) == 1
+  slope = tape.gradient(teacher, logit)
+  np.testing.assert_allclose(slope, [0, 0.25], atol=1e-6)

@@ -1,13 +1,19 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.errors import InputError
 from ctr_codistill.models import blocks
 from ctr_codistill.models import networks
+from ctr_codistill.serving import Servable
+from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.snapshots import Writer
 
 
 def _weights(*arguments, seed):
@@ -18,7 +24,7 @@ def _equal(one, other):
   return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("name", ["dnn", "dcn"])
+@pytest.mark.parametrize("name", config.NETWORKS)
 def test_a_seed_gives_the_same_bits_and_another_seed_others(tiny, schema, name):
   model = dataclasses.replace(tiny, name=name)
   first = _weights(model, schema, seed=1)
@@ -52,10 +58,13 @@ def test_dcn_has_two_crosses_of_its_input_more(tiny, schema):
   assert found == 129 + 2 * (14 * 14 + 14) + 14
 
 
-@pytest.mark.parametrize("name", ["dnn", "dcn"])
-def test_the_output_is_a_logit_an_example(tiny, schema, features, name):
-  model = networks.build(dataclasses.replace(tiny, name=name), schema, seed=0)
-  logits = model(features)
+@pytest.mark.parametrize("name", config.NETWORKS)
+@pytest.mark.parametrize("activation", ["relu", "smelu", "swish"])
+def test_the_output_is_a_logit_an_example(
+  tiny, schema, features, name, activation
+):
+  model = dataclasses.replace(tiny, name=name, activation=activation)
+  logits = networks.build(model, schema, seed=0)(features)
   assert (logits.shape, logits.dtype) == ((16,), tf.float32)
   assert len(set(logits.numpy().tolist())) > 8
 
@@ -96,9 +105,12 @@ def test_dropout_is_for_training_alone(tiny, schema, features):
   assert not np.array_equal(plain, model(features, training=True).numpy())
 
 
+@pytest.mark.parametrize("name", config.NETWORKS)
 @pytest.mark.parametrize("numeric", ["log", "bins", "both"])
-def test_one_kind_of_features_is_enough(schema, numeric):
-  model = config.Model(hidden=(4,), embedding_dim=2, numeric=numeric)
+def test_one_kind_of_features_is_enough(schema, name, numeric):
+  if (name, numeric) == ("dlrm", "log"):
+    return  # which has nothing to multiply, see below
+  model = config.Model(name=name, hidden=(4,), embedding_dim=2, numeric=numeric)
   for part in (Schema(schema.numeric, ()), Schema((), schema.categorical)):
     network = networks.build(model, part, seed=0)
     ones = {
@@ -106,3 +118,55 @@ def test_one_kind_of_features_is_enough(schema, numeric):
       "categorical": tf.ones([3, len(part.categorical)], tf.int32),
     }
     assert network(ones).shape == (3,)
+
+
+@pytest.mark.parametrize(
+  ("numerics", "categoricals", "numeric", "vectors"),
+  [(2, 0, "log", 1), (0, 1, "both", 1), (1, 0, "bins", 1)],
+)
+def test_dlrm_says_how_many_vectors_it_wants(
+  schema, numerics, categoricals, numeric, vectors
+):
+  part = Schema(schema.numeric[:numerics], schema.categorical[:categoricals])
+  model = config.Model(name="dlrm", numeric=numeric)
+  said = f"dlrm should have 2 vectors to multiply .*, has {vectors}"
+  with pytest.raises(InputError, match=said):
+    networks.build(model, part, seed=0)
+
+
+@pytest.mark.parametrize("name", config.NETWORKS)
+@pytest.mark.parametrize("wrong", ["numeric", "categorical"])
+def test_features_of_another_width_are_refused(
+  tiny, schema, features, name, wrong
+):
+  network = networks.build(dataclasses.replace(tiny, name=name), schema, seed=0)
+  width = features[wrong].shape[1]
+  wide = {**features, wrong: tf.zeros([16, width + 1], tf.int32)}
+  said = rf"expected shape=\(None, {width}\), found shape=\(16, {width + 1}\)"
+  with pytest.raises(ValueError, match=said):
+    network(wide)
+  with pytest.raises(ValueError, match=f'Missing data for input "{wrong}"'):
+    network({name: x for name, x in features.items() if name != wrong})
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+  ("name", "activation"),
+  [*zip(config.NETWORKS, itertools.cycle(["relu", "smelu", "swish"]))],
+)
+def test_a_snapshot_gives_the_same_logits(
+  tiny, schema, prepared, features, tmp_path, name, activation, precision
+):
+  model = dataclasses.replace(
+    tiny, name=name, activation=activation, precision=precision, dropout=0.1
+  )
+  network = networks.build(model, schema, seed=1)
+  servable = Servable(network, schema, Lookup(schema, prepared))
+  signatures = servable.signatures()
+  wanted = signatures["predict_ids"](**features)["logit"].numpy()
+  np.testing.assert_allclose(network(features), wanted, rtol=0.02, atol=0.02)
+  writer = Writer(servable, signatures, {}, tmp_path / "template")
+  snapshot = Snapshot(writer.write(tmp_path, 1, {}))
+  found = snapshot.predict_ids(**features)["logit"].numpy()
+  assert np.array_equal(found, wanted)
+  assert len(set(found.tolist())) > 8

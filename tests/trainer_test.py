@@ -6,6 +6,7 @@ import tf_keras
 from ctr_codistill import config
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
+from ctr_codistill.models import parts
 from ctr_codistill.training.trainer import Trainer
 
 BATCH = 16
@@ -41,14 +42,18 @@ def test_features_are_the_columns_behind_the_label(make, rows):
   assert np.array_equal(found["categorical"], rows[:BATCH, 3:])
 
 
-def test_a_step_returns_the_sums_of_both_terms(make, rows):
+def test_a_step_returns_the_sums_of_both_terms_and_the_logits_before(
+  make, rows
+):
   trainer, batch = make(), _batch(rows)
   p, y = _probability(trainer, batch), rows[:BATCH, 0]
-  terms = trainer.step(batch, tf.fill([BATCH], 0.25), 0.5).numpy()
+  opinion = tf.constant([0.25] * 12 + [float("nan")] * 4)
+  terms, logit = trainer.step(batch, opinion, 0.5)
   # H(y, p) = -ln p or -ln(1 - p); H(1/4, p) = -ln p / 4 - 3 ln(1 - p) / 4.
   label = -np.log(np.where(y, p, 1 - p)).sum()
-  teacher = -(0.25 * np.log(p) + 0.75 * np.log(1 - p)).sum()
-  np.testing.assert_allclose(terms, [label, teacher], rtol=1e-5)
+  teacher = -(0.25 * np.log(p) + 0.75 * np.log(1 - p))[:12].sum()
+  np.testing.assert_allclose(terms, [label, teacher, 12], rtol=1e-5)
+  np.testing.assert_allclose(tf.sigmoid(logit), p, rtol=1e-5)
 
 
 def test_a_step_of_sgd_moves_against_the_mean_gradient(make, rows):
@@ -67,7 +72,7 @@ def test_training_lowers_the_loss(make, rows):
   losses = []
   for _ in range(4):
     for step in range(14):
-      terms = trainer.step(_batch(rows, step), trainer.no_opinion, 0.0)
+      terms, _ = trainer.step(_batch(rows, step), trainer.no_opinion, 0.0)
       losses.append(float(terms[0]) / BATCH)
   assert np.mean(losses[-14:]) < np.mean(losses[:14]) - 0.05
 
@@ -80,6 +85,19 @@ def test_a_teacher_of_weight_zero_changes_no_bit(make, rows):
     taught.step(batch, tf.fill([BATCH], opinion), 0.0)
   for one, other in zip(plain.model.weights, taught.model.weights):
     assert np.array_equal(one.numpy(), other.numpy())
+
+
+def test_rows_without_an_opinion_learn_from_their_label_alone(make, rows):
+  """The bias of the logit follows the mean of p - y, plus p - q where q is."""
+  trainer, batch = make(name="sgd", learning_rate=0.1), _batch(rows)
+  bias = trainer.model.weights[-1]
+  before = bias.numpy()
+  p, y = _probability(trainer, batch), rows[:BATCH, 0]
+  q = np.where(np.arange(BATCH) % 2, 0.25, np.nan).astype(np.float32)
+  trainer.step(batch, tf.constant(q), 2.0)
+  pull = np.where(np.isnan(q), 0, 2.0 * (p - 0.25))
+  moved = -0.1 * np.mean((p - y) + pull)
+  np.testing.assert_allclose(bias.numpy() - before, [moved], atol=1e-7)
 
 
 def test_a_teacher_draws_predictions_towards_its_own(make, rows):
@@ -108,7 +126,7 @@ def test_losses_of_the_model_itself_count(make, schema, rows):
   """Adds 3 x bias^2 / 2 to the loss: the bias, then 1, moves by -0.1 x 3."""
 
   def model():
-    features = networks.inputs(schema)
+    features = parts.inputs(schema)
     joined = tf_keras.layers.Concatenate()(list(features.values()))
     logit = tf_keras.layers.Dense(
       1,

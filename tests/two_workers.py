@@ -51,7 +51,7 @@ def train(trainer, prepared, steps, *, part=0, parts=1):
   """Does the given steps on one of equal parts of each of their batches.
 
   Returns:
-    The sums of the terms of the last step, `[2]`.
+    The sums of the terms of the last step and the rows taught, `[3]`.
   """
   shards = records.open_shards(prepared / "train", schemas.read(prepared))
   rows = np.concatenate(list(records.read_rows(shards)))
@@ -59,7 +59,7 @@ def train(trainer, prepared, steps, *, part=0, parts=1):
   size = BATCH // parts
   for step in steps:
     own = slice(step * BATCH + part * size, step * BATCH + (part + 1) * size)
-    terms = trainer.step(
+    terms, _ = trainer.step(
       tf.constant(rows[own]), tf.constant(teacher[own]), WEIGHT
     )
   return terms.numpy()

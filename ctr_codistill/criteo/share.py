@@ -29,6 +29,10 @@ class Share:
     seed: of the order, in [0, 2^32).
     window_rows: most rows that are shuffled together, at least 1; a block's
       where a block has more.
+    parts: into which the groups cut a window; 1 where each group shuffles for
+      itself. More of them lie the same way in all groups, which read all rows:
+      each begins at another part of a window and goes around, in an order of
+      its own within a part, so that groups come to a part at different times.
 
   Raises:
     InputError: a field out of its range.
@@ -42,6 +46,7 @@ class Share:
   coordinated: bool = False
   seed: int = 0
   window_rows: int = 131_072
+  parts: int = 1
 
   def __post_init__(self) -> None:
     for name, count in (("group", self.groups), ("worker", self.workers)):
@@ -58,6 +63,13 @@ class Share:
     if self.window_rows < 1:
       raise InputError(
         f"window_rows should be at least 1, is {self.window_rows}"
+      )
+    if self.parts < 1:
+      raise InputError(f"parts should be at least 1, is {self.parts}")
+    if self.parts > 1 and (self.coordinated or self.overlap < 1):
+      raise InputError(
+        "parts should be 1 unless groups read the same rows, each in its own "
+        f"order; is {self.parts}"
       )
 
 

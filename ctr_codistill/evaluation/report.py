@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ctr_codistill import stamped
+from ctr_codistill.evaluation import intervals
 from ctr_codistill.evaluation import page
 from ctr_codistill.evaluation import pictures
 from ctr_codistill.evaluation.churn import Churn
@@ -24,6 +25,7 @@ from ctr_codistill.evaluation.page import Section
 Arm = Mapping[str, Any]
 Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
+_QUALITIES = ("log_loss", "auc", "normalized_entropy", "calibration")
 _SHORT = {
   "norm. entropy": "NE",
   "calibration": "calib.",
@@ -39,7 +41,8 @@ _MEASURES = (
   " are ranked rightly; higher is better. Norm. entropy: log loss / that of"
   " always predicting the click rate (He et al. 2014); lower is better."
   " Calibration: clicks predicted / clicks that came; 1 is right. Means over"
-  " the repeats."
+  " the repeats, ± half of the 95 % interval over repeats (Student's for"
+  " quality, a jackknife over trainings for churn)."
 )
 
 
@@ -57,16 +60,28 @@ def arm(
     churn: between the repeats; None where there is just one.
     **extra: further keys; JSON values.
   """
-  measures = ("log_loss", "auc", "normalized_entropy", "calibration")
+  found = {m: [getattr(q, m) for q in qualities] for m in _QUALITIES}
   return {
     "name": name,
     "repeats": len(qualities),
-    **{m: _mean([getattr(q, m) for q in qualities]) for m in measures},
+    **{measure: _mean(values) for measure, values in found.items()},
     "churn": {
       "mean_absolute": churn.mean_absolute if churn else None,
       "relative": churn.mean_relative if churn else None,
     },
+    "interval": {
+      **{m: intervals.of_mean(values) for m, values in found.items()},
+      "churn": _churn_intervals(churn) if churn else None,
+    },
     **extra,
+  }
+
+
+def _churn_intervals(churn: Churn) -> dict[str, intervals.Interval]:
+  named = {"mean_absolute": "mean_absolute", "relative": "mean_relative"}
+  return {
+    name: intervals.of_pairs([getattr(p, m) for p in churn.pairs], churn.runs)
+    for name, m in named.items()
   }
 
 
@@ -86,12 +101,12 @@ def arms_table(
     row = {
       "arm": one["name"],
       "repeats": str(one["repeats"]),
-      "log loss": number(one["log_loss"], ".5f"),
+      "log loss": _within(one, "log_loss", ".5f"),
       "above best": "",
       "AUC": number(one["auc"], ".4f"),
       "norm. entropy": number(one["normalized_entropy"], ".4f"),
       "calibration": number(one["calibration"], ".3f"),
-      "churn": number(_churn(one), "#.3g"),
+      "churn": number(_churn(one), "#.3g") + _half(_churn_interval(one)),
       "relative": percent(one["churn"]["relative"]),
       "against first": "" if one is arms[0] else _change(_churn(one), first),
     }
@@ -175,6 +190,23 @@ def percent(share: float | None) -> str:
   """Returns a share as per cent; a dash for None and nan."""
   value = 100 * _float(share)
   return "–" if math.isnan(value) else f"{value:.1f} %"
+
+
+def _within(one: Arm, measure: str, form: str) -> str:
+  interval = one.get("interval", {}).get(measure)
+  return number(one[measure], form) + _half(interval)
+
+
+def _half(interval: Sequence[float] | None) -> str:
+  """Returns half the width of an interval as " ± x", "" without one."""
+  low, high = interval or intervals.NOTHING
+  half = (_float(high) - _float(low)) / 2
+  return "" if math.isnan(half) else f" ± {half:.1g}"
+
+
+def _churn_interval(one: Arm) -> Sequence[float] | None:
+  found = one.get("interval", {}).get("churn")
+  return found["mean_absolute"] if found else None
 
 
 def _measures(arms: Sequence[Arm], best_log_loss: float | None) -> Section:

@@ -1,4 +1,4 @@
-"""Parts of networks: integers and ids to vectors.
+"""Layers of networks: integers and ids to vectors, and vectors to products.
 
 All categorical features share one table: a gradient's way through a collective
 costs latency for each variable, so one large table beats many small ones.
@@ -96,6 +96,7 @@ class Embedding(tf_keras.layers.Layer):
       [sum(self._sizes), self._dim],
       tf.float32,
       initializer=self._initializer,
+      experimental_autocast=False,  # rows are cast, never the whole table
     )
     super().build(shape)
 
@@ -103,3 +104,37 @@ class Embedding(tf_keras.layers.Layer):
     """Returns `[batch, fields, dim]` of int32 ids `[batch, fields]`."""
     rows = tf.gather(self.table, ids + self._offsets)
     return tf.cast(rows, self.compute_dtype)
+
+
+class NumericVectors(tf_keras.layers.Layer):
+  """Numbers `[batch, n]` to `[batch, n, dim]`: each times a vector of its own.
+
+  What an embedding is to an id: the vectors V_j x_j of factorization machines.
+  """
+
+  def __init__(self, dim: int, *, initializer: object, **kwargs: object):
+    super().__init__(**kwargs)
+    self._dim, self._initializer = dim, initializer
+
+  def build(self, shape: tf.TensorShape) -> None:
+    """Makes the vectors, `[n, dim]`."""
+    self.vectors = self.add_weight(
+      "vectors", [shape[-1], self._dim], initializer=self._initializer
+    )
+    super().build(shape)
+
+  def call(self, numbers: tf.Tensor) -> tf.Tensor:
+    """Returns `[batch, n, dim]` of floats `[batch, n]`."""
+    return numbers[:, :, None] * self.vectors
+
+
+def pairwise(vectors: tf.Tensor) -> tf.Tensor:
+  """Returns the sum over pairs i < j of v_i . v_j, float32 `[batch, 1]`.
+
+  As 1/2 sum_d [(sum_i v_id)^2 - sum_i v_id^2] (Rendle 2010, lemma 3.1), of
+  vectors `[batch, n, dim]`. In float32: the two sums nearly cancel.
+  """
+  vectors = tf.cast(vectors, tf.float32)
+  of_sums = tf.square(tf.reduce_sum(vectors, 1))
+  of_each = tf.reduce_sum(tf.square(vectors), 1)
+  return 0.5 * tf.reduce_sum(of_sums - of_each, 1, keepdims=True)

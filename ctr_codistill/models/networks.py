@@ -2,144 +2,124 @@
 
 A network takes {"numeric": int32 [batch, numerics], "categorical": int32
 [batch, categoricals]} as records hold them (raw integers, ids per feature) and
-returns logits `[batch]`. All feature arithmetic lies inside, so that a snapshot
-needs nothing beside its graph.
+returns logits, float32 `[batch]`. All feature arithmetic lies inside, so that a
+snapshot needs nothing beside its graph.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from ctr_codistill import config
 from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.errors import InputError
 from ctr_codistill.models import blocks
-
-_CROSSES = 2
+from ctr_codistill.models import conversion
+from ctr_codistill.models import own
+from ctr_codistill.models.parts import Parts
 
 
 def build(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
   """Returns the network that `model.name` names, its weights drawn from `seed`.
 
-  The same arguments give the same weights, bit by bit.
+  The same arguments give the same weights, bit by bit; for a function of the
+  user's own that is its own promise.
+
+  Raises:
+    InputError: there is no such function, it returns no model for these
+      features, or the network cannot be made of them.
   """
-  return {"dnn": dnn, "dcn": dcn}[model.name](model, schema, seed=seed)
+  conversion.spare()
+  if ":" in model.name:
+    return own.build(model, schema, seed=seed)
+  function = {
+    "dnn": dnn,
+    "dcn": dcn,
+    "dlrm": dlrm,
+    "deepfm": deepfm,
+    "wide_deep": wide_deep,
+  }[model.name]
+  return function(model, schema, seed=seed)
 
 
 def dnn(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
-  """Embeddings and numerics through ReLU layers (Anil et al. 2018, sec. 3.2).
+  """Embeddings and numerics through dense layers (Anil et al. 2018, sec. 3.2).
 
-  Their Criteo network has hidden layers of 2560, 1024 and 256 units.
+  Their Criteo network has hidden layers of 2560, 1024 and 256 ReLU units.
   """
-  seeds = _seeds(seed)
-  features = inputs(schema)
-  joined = _joined(features, model, schema, seeds)
-  hidden = _mlp(joined, model, seeds)
-  return tf_keras.Model(features, _logits(hidden, seeds), name="dnn")
+  parts = Parts(model, schema, seed=seed)
+  hidden = parts.hidden(parts.joined(), model.hidden)
+  return parts.network([parts.logit(hidden)], "dnn")
 
 
 def dcn(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
   """Deep & Cross Network V2, parallel (Wang et al. 2021, arXiv 2008.13535).
 
-      x_{l+1} = x_0 * (W_l x_l + b_l) + x_l    (eq. 1), two such layers
+      x_{l+1} = x_0 * (W_l x_l + b_l) + x_l    (eq. 1)
 
-  beside the layers of `dnn`, both joined before the logit.
+  `cross_layers` times, beside the layers of `dnn`; both joined before the
+  logit (sec. 3.3).
   """
-  import tensorflow_recommenders as tfrs  # a second at import: only if wanted
-
-  seeds = _seeds(seed)
-  features = inputs(schema)
-  joined = _joined(features, model, schema, seeds)
-  crossed = joined
-  for i in range(_CROSSES):
-    crossed = tfrs.layers.dcn.Cross(
-      kernel_initializer=tf_keras.initializers.GlorotUniform(next(seeds)),
-      name=f"cross_{i}",
-    )(joined, crossed)
-  hidden = _mlp(joined, model, seeds)
-  both = tf_keras.layers.Concatenate(name="both")([crossed, hidden])
-  return tf_keras.Model(features, _logits(both, seeds), name="dcn")
+  parts = Parts(model, schema, seed=seed)
+  joined = parts.joined()
+  crossed = parts.crosses(joined)
+  hidden = parts.hidden(joined, model.hidden)
+  both = parts.side_by_side([crossed, hidden], "both")
+  return parts.network([parts.logit(both)], "dcn")
 
 
-def inputs(schema: Schema) -> dict[str, tf_keras.Input]:
-  """Returns the two inputs of every network, int32 `[batch, features]`."""
-  widths = {
-    "numeric": len(schema.numeric),
-    "categorical": len(schema.categorical),
-  }
-  return {
-    name: tf_keras.Input([width], name=name, dtype=tf.int32)
-    for name, width in widths.items()
-  }
+def dlrm(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
+  """Deep learning recommendation model (Naumov et al. 2019, arXiv 1906.00091).
 
+      v_0 = bottom(numerics),  v_f = embedding of field f
+      logit = top([v_0, v_i . v_j for all i > j])    (sec. 2.1)
 
-def vectors(
-  features: dict[str, tf.Tensor],
-  model: config.Model,
-  schema: Schema,
-  seeds: Iterator[int],
-) -> list[tf.Tensor]:
-  """Returns what a network reads of an example, as tensors `[batch, width]`.
+  The bottom network reads the logarithms; with `numeric=bins` there are none,
+  integers are fields as others, and the products stand alone.
 
-  The embeddings of all fields side by side, then the logarithms if wanted.
+  Raises:
+    InputError: there are not two vectors to multiply.
   """
-  ids, sizes = features["categorical"], [c.rows for c in schema.categorical]
-  if model.numeric in ("bins", "both") and schema.numeric:
-    bins = blocks.NumericBins(schema.numeric, name="bins")(features["numeric"])
-    ids = tf_keras.layers.Concatenate(dtype=tf.int32, name="ids")([ids, bins])
-    sizes += [n.bins for n in schema.numeric]
-  embedded = blocks.Embedding(
-    sizes,
-    model.embedding_dim,
-    initializer=tf_keras.initializers.RandomUniform(
-      -model.embedding_scale, model.embedding_scale, seed=next(seeds)
-    ),
-    name="embedding",
-  )(ids)
-  found = [tf_keras.layers.Flatten(name="embedded")(embedded)]
-  if model.numeric in ("log", "both") and schema.numeric:
-    found.append(
-      blocks.NumericLog(schema.numeric, name="log")(features["numeric"])
+  parts = Parts(model, schema, seed=seed)
+  vectors = tf.unstack(parts.embedded(), axis=1)
+  widths = (*model.bottom, model.embedding_dim)
+  bottom = [parts.hidden(x, widths, "bottom") for x in parts.logarithms]
+  vectors += bottom
+  if len(vectors) < 2:
+    raise InputError(
+      "dlrm should have 2 vectors to multiply (one a categorical, one a binned "
+      f"integer, one for all logarithms), has {len(vectors)}"
     )
-  return found
+  top = parts.side_by_side([*bottom, parts.dots(vectors)], "features")
+  hidden = parts.hidden(top, model.hidden)
+  return parts.network([parts.logit(hidden)], "dlrm")
 
 
-def _joined(
-  features: dict[str, tf.Tensor],
-  model: config.Model,
-  schema: Schema,
-  seeds: Iterator[int],
-) -> tf.Tensor:
-  parts = vectors(features, model, schema, seeds)
-  return tf_keras.layers.Concatenate(name="features")(parts)
+def deepfm(model: config.Model, schema: Schema, *, seed: int) -> tf_keras.Model:
+  """DeepFM (Guo et al. 2017, arXiv 1703.04247): terms, pairs and layers.
+
+      logit = <w, x> + sum_{i < j} <V_i, V_j> x_i x_j + deep([V_j x_j])
+
+  (eq. 1, 2 and 4) with x_j 1 for the id of a field, and the number itself for
+  each column of the logarithms; the deep part reads the same V_j x_j.
+  """
+  parts = Parts(model, schema, seed=seed)
+  vectors = [parts.embedded(), *parts.numeric_vectors()]
+  vectors = tf.concat(vectors, 1)
+  deep = parts.hidden(parts.flat(vectors, "embedded"), model.hidden)
+  terms = [*parts.linear(), blocks.pairwise(vectors), parts.logit(deep)]
+  return parts.network(terms, "deepfm")
 
 
-def _mlp(
-  hidden: tf.Tensor, model: config.Model, seeds: Iterator[int]
-) -> tf.Tensor:
-  for i, width in enumerate(model.hidden):
-    hidden = _dense(width, "relu", f"hidden_{i}", seeds)(hidden)
-    if model.dropout:
-      hidden = tf_keras.layers.Dropout(model.dropout, seed=next(seeds))(hidden)
-  return hidden
+def wide_deep(
+  model: config.Model, schema: Schema, *, seed: int
+) -> tf_keras.Model:
+  """Wide & Deep (Cheng et al. 2016, arXiv 1606.07792): a linear model beside.
 
+      logit = w_wide . x + w_deep . a + b    (eq. 3)
 
-def _logits(hidden: tf.Tensor, seeds: Iterator[int]) -> tf.Tensor:
-  logits = _dense(1, None, "logit", seeds)(hidden)
-  return tf_keras.layers.Reshape([], dtype="float32", name="logits")(logits)
-
-
-def _seeds(seed: int) -> Iterator[int]:
-  random = np.random.RandomState(seed)
-  while True:
-    yield int(random.randint(2**31 - 1))
-
-
-def _dense(
-  width: int, activation: str | None, name: str, seeds: Iterator[int]
-) -> tf_keras.layers.Dense:
-  initializer = tf_keras.initializers.GlorotUniform(seed=next(seeds))
-  return tf_keras.layers.Dense(
-    width, activation, kernel_initializer=initializer, name=name
-  )
+  with x the ids, one weight each, and the logarithms, and a the last layer of
+  `dnn`. There are no products of ids: which ones help, a user of them knows.
+  """
+  parts = Parts(model, schema, seed=seed)
+  hidden = parts.hidden(parts.joined(), model.hidden)
+  return parts.network([*parts.linear(), parts.logit(hidden)], "wide_deep")

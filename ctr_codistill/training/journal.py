@@ -21,8 +21,9 @@ from ctr_codistill.training.workdir import PROGRESS
 class Entry:
   """One step: the loss sums of this worker and how old its teacher was.
 
-  `terms` are the sums of label and teacher term over this worker's rows; the
-  staleness is in steps and in seconds, both nan without a teacher.
+  `terms` are the sums of label and teacher term over this worker's rows, and
+  how many of them were taught, `[3]`; the staleness is in steps and in seconds,
+  nan where unknown or without a teacher.
   """
 
   step: int
@@ -69,14 +70,14 @@ class Journal:
       return
     entries, self._entries = self._entries, []
     sums = np.stack([entry.terms.numpy() for entry in entries])
-    means = self._agreement.sum(sums.ravel()).reshape(-1, 2) / self._batch_size
+    means = self._agreement.sum(sums.ravel()).reshape(-1, 3) / self._batch_size
     now = self._clock()
     rate = len(entries) * self._batch_size / max(now - self._since, 1e-9)
     self._since = now
     # A running mean: one slow moment (a publication) is no forecast.
     self._rate = rate if np.isnan(self._rate) else 0.8 * self._rate + 0.2 * rate
-    for entry, (label, teacher) in zip(entries, means, strict=True):
-      self.scalars(entry.step, _scalars(entry, label, teacher))
+    for entry, terms in zip(entries, means, strict=True):
+      self.scalars(entry.step, _scalars(entry, *terms))
     self.scalars(step, {"examples_per_second": rate})
     if self._writer is not None:
       self._writer.flush()
@@ -118,13 +119,16 @@ class Journal:
       stamped.write_json(self._folder / PROGRESS, self._progress)
 
 
-def _scalars(entry: Entry, label: float, teacher: float) -> dict[str, float]:
-  counts = entry.weight > 0
+def _scalars(
+  entry: Entry, label: float, teacher: float, taught: float
+) -> dict[str, float]:
+  counts = entry.weight > 0 and taught > 0
   return {
     "loss": label + entry.weight * teacher,
     "loss/label": label,
-    "loss/teacher": teacher if counts else float("nan"),
+    "loss/teacher": teacher / taught if counts else float("nan"),
     "teacher/weight": entry.weight,
+    "teacher/taught_share": taught,
     "teacher/staleness_steps": entry.staleness_steps,
     "teacher/staleness_seconds": entry.staleness_seconds,
   }

@@ -41,12 +41,13 @@ class Trainer:
       self.model, self.optimizer = model(), optimizer()
       self.optimizer.build(self.model)
     self._step = tf.function(self._replicated, autograph=False)
-    self._zeros = tf.zeros([batch_size // strategy.num_replicas_in_sync])
+    rows = batch_size // strategy.num_replicas_in_sync
+    self._silence = tf.fill([rows], float("nan"))
 
   @property
   def no_opinion(self) -> tf.Tensor:
-    """The teacher column `[batch]` to pass with weight 0."""
-    return self._zeros
+    """The teacher column `[batch]` of a teacher that is not asked."""
+    return self._silence
 
   def features(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
     """Returns what a model reads of rows, int32 `[batch, columns]`."""
@@ -57,30 +58,30 @@ class Trainer:
 
   def step(
     self, rows: tf.Tensor, teacher: tf.Tensor, weight: float
-  ) -> tf.Tensor:
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     """Trains on this worker's rows; every worker of the group must call it.
 
     Args:
       rows: int32 `[batch, columns]`, this worker's share of the batch.
-      teacher: its probabilities, float32 `[batch]`; any where `weight` is 0.
+      teacher: its probabilities, float32 `[batch]`; nan where it has none.
       weight: of the teacher term, at least 0.
 
     Returns:
-      The sums over this worker's rows of the label and the teacher term, `[2]`.
+      `[3]`: the sums over this worker's rows of the label and the teacher term,
+      and how many of them were taught; and the logits before the update,
+      `[batch]`.
     """
     return self._step(rows, teacher, tf.constant(weight, tf.float32))
 
   def _replicated(
     self, rows: tf.Tensor, teacher: tf.Tensor, weight: tf.Tensor
-  ) -> tf.Tensor:
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     return self._strategy.run(self._replica, [rows, teacher, weight])
 
   def _replica(
     self, rows: tf.Tensor, teacher: tf.Tensor, weight: tf.Tensor
-  ) -> tf.Tensor:
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     label = tf.cast(rows[:, 0], tf.float32)
-    # A column without weight may hold anything, and nan x 0 is nan.
-    teacher = tf.where(weight > 0, teacher, tf.zeros_like(teacher))
     with tf.GradientTape() as tape:
       logit = self.model(self.features(rows), training=True)
       terms = loss.terms(label, teacher, logit)
@@ -91,4 +92,4 @@ class Trainer:
     variables = self.model.trainable_variables
     gradients = tape.gradient(total, variables)
     self.optimizer.apply(gradients, variables)
-    return tf.stack(terms)
+    return tf.stack(terms), logit

@@ -19,6 +19,7 @@ EXPERIMENT = "experiment.json"
 """Whose directory it is: the flags and the data of the run."""
 PROGRESS = "progress.json"
 """What a group's chief says of its training, in the folder of the group."""
+_PARTS_A_GROUP = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,8 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   schema = schemas.read(place.data)
   shards = records.open_shards(place.data / "train", schema)
   share = _share(experiment, place)
-  steps = _steps(experiment.training, shards, share)
+  training = config.for_group(experiment, place.group).training
+  steps = _steps(training, shards, share)
   _claim_workdir(
     place.workdir,
     experiment,
@@ -91,7 +93,18 @@ def _share(experiment: config.Experiment, place: Place) -> Share:
     coordinated=data.sharing == "coordinated",
     seed=experiment.training.seed,
     window_rows=data.window_rows,
+    parts=_parts(experiment),
   )
+
+
+def _parts(experiment: config.Experiment) -> int:
+  """Returns into how many parts groups cut a window.
+
+  A group that fell behind by a part still finds what the others left.
+  """
+  if experiment.exchange.what != "predictions" or experiment.groups < 2:
+    return 1
+  return _PARTS_A_GROUP * experiment.groups
 
 
 def _steps(training: config.Training, shards: Shards, share: Share) -> int:

@@ -13,7 +13,8 @@ from ctr_codistill import config
 from ctr_codistill import snapshots
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill import group as groups
-from ctr_codistill.codistill import schedule
+from ctr_codistill.codistill import prediction_exchange
+from ctr_codistill.codistill.prediction_exchange import PredictionExchange
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import records
@@ -30,6 +31,8 @@ from ctr_codistill.training.checkpoints import Checkpoints
 from ctr_codistill.training.journal import Entry
 from ctr_codistill.training.journal import Journal
 from ctr_codistill.training.loop import Action
+from ctr_codistill.training.opinions import FromPredictions
+from ctr_codistill.training.opinions import FromSnapshots
 from ctr_codistill.training.served import Served
 from ctr_codistill.training.trainer import Trainer
 from ctr_codistill.training.waits import Waits
@@ -60,8 +63,9 @@ class Worker:
     Raises:
       InputError: a mistake in data, work directory or cluster.
     """
-    self._experiment, self._place, self._clock = experiment, place, clock
     claim = workdir.claim(place, experiment)
+    experiment = config.for_group(experiment, place.group)
+    self._experiment, self._place, self._clock = experiment, place, clock
     self._schema, self._shards = claim.schema, claim.shards
     self._share, self._stop = claim.share, claim.steps
     self._validation = records.open_shards(
@@ -82,7 +86,8 @@ class Worker:
       numerics=len(self._schema.numeric),
       batch_size=training.batch_size,
     )
-    self._teacher = Teacher(_folders(experiment, place))
+    asked = {} if self._exchanges_predictions else _folders(experiment, place)
+    self._teacher = Teacher(asked)
     self._refresh = actions.refresh_teacher(self._teacher, self._agreement)
     self._journal = Journal(
       place.folder,
@@ -115,6 +120,7 @@ class Worker:
       # What was published after the checkpoint is of a course not taken again.
       exchange.withdraw(self._root(), newer_than=start)
     self._refresh(start)
+    self._opinions = self._opinions_from(start)
     _LOG.info("training from step %d to %d", start, self._stop)
     rows = dataset.batches(
       self._shards,
@@ -148,25 +154,43 @@ class Worker:
 
   def _step(self, step: int, rows: np.ndarray) -> None:
     rows = tf.constant(rows)
-    taught_by = self._teacher.snapshots.values()
-    weight = schedule.weight(
-      self._experiment.codistill, step=step, peers=len(taught_by)
-    )
-    opinion = self._trainer.no_opinion
-    if weight:
-      opinion = self._teacher(self._trainer.features(rows))
-    terms = self._trainer.step(rows, opinion, weight)
-    age = [step - snapshot.step for snapshot in taught_by]
-    then = [snapshot.facts["published"] for snapshot in taught_by]
+    opinion = self._opinions(step, rows)
+    terms, logit = self._trainer.step(rows, opinion.probability, opinion.weight)
+    self._opinions.hear(step, logit)
     self._journal.add(
       Entry(
         step=step + 1,
         terms=terms,
-        weight=weight,
-        staleness_steps=max(age, default=float("nan")),
-        staleness_seconds=self._clock() - min(then, default=float("nan")),
+        weight=opinion.weight,
+        staleness_steps=opinion.staleness_steps,
+        staleness_seconds=opinion.staleness_seconds,
       )
     )
+
+  def _opinions_from(self, start: int) -> FromSnapshots | FromPredictions:
+    codistill = self._experiment.codistill
+    if not self._exchanges_predictions:
+      return FromSnapshots(
+        self._teacher, self._trainer.features, codistill, clock=self._clock
+      )
+    worker = self._share.worker
+    roots = _folders(self._experiment, self._place).values()
+    return FromPredictions(
+      PredictionExchange(
+        prediction_exchange.folder(self._root(), worker),
+        [prediction_exchange.folder(root, worker) for root in roots],
+        self._shards,
+        self._share,
+        batch_rows=self._experiment.training.batch_size // self._share.workers,
+        start_step=start,
+      ),
+      codistill,
+    )
+
+  @property
+  def _exchanges_predictions(self) -> bool:
+    exchanged = self._experiment.exchange.what
+    return exchanged == "predictions" and self._experiment.groups > 1
 
   def _waiting(self, waits: Waits) -> Action:
     def tell(step: int) -> None:
@@ -178,6 +202,8 @@ class Worker:
     """Returns the actions; at the end the checkpoint is the last."""
     training = self._experiment.training
     every = self._experiment.exchange.every_steps
+    if self._exchanges_predictions:
+      every = 0  # nobody asks a snapshot before the last
     found = [Action(self._journal.write, training.summarize_every)]
     if self._served.averages:
       found.append(Action(self._served.update, training.average_every))

@@ -1,0 +1,223 @@
+"""Predictions as the exchange: a teacher that costs no forward pass.
+
+A group computes its own prediction of each example that it trains on anyway,
+before the update. It leaves them, and a peer that comes to the same example
+later takes the mean of what its peers left:
+
+    q_i = 1 / |S_i|  sum over peers s in S_i of p_s(x_i)
+
+with S_i the peers that came to example i earlier in this window. So that some
+did, groups cut a window of the data into the same parts and go around them,
+each from another one on (`criteo.order`). Of N groups in step with one another
+the one that is first at a part has no teacher there: (N - 1) / N of the rows
+have one, which is at most a window old. A group that runs ahead or falls behind
+changes who is first, and nobody waits.
+
+What is left of a row is its logit in two bytes, at the row's place in its part.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import numpy as np
+import xxhash
+
+from ctr_codistill import stamped
+from ctr_codistill.criteo import order
+from ctr_codistill.criteo.order import Stretch
+from ctr_codistill.criteo.records import Shards
+from ctr_codistill.criteo.share import Share
+from ctr_codistill.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+_TYPE = np.dtype("<f2")
+_FURTHEST = 30.0  # a logit beyond is one: sigmoid(-30) is 1e-13
+_KEPT_WINDOWS = 2
+
+
+@dataclasses.dataclass(eq=False)
+class _Visit:
+  """A part that is being read: what this worker leaves, what peers left."""
+
+  stretch: Stretch
+  own: np.ndarray
+  peers: dict[pathlib.Path, tuple[np.ndarray, int]]
+  at: int = 0
+
+
+class PredictionExchange:
+  """What one worker leaves and takes; steps come one after the other."""
+
+  def __init__(
+    self,
+    own: pathlib.Path,
+    peers: Sequence[pathlib.Path],
+    shards: Shards,
+    share: Share,
+    *,
+    batch_rows: int,
+    start_step: int = 0,
+  ):
+    """Begins at a step of the worker's stream.
+
+    Args:
+      own: directory of what this worker leaves; is made.
+      peers: directories of the same worker in each peer.
+      shards: what is trained on.
+      share: of this worker; its `parts` are at least the groups.
+      batch_rows: rows of a batch.
+      start_step: batches that were taken before.
+    """
+    if share.parts < share.groups:
+      raise InputError(
+        f"a window should have a part for each of {share.groups} groups, has "
+        f"{share.parts}"
+      )
+    self._own, self._peers = own, tuple(peers)
+    self._batch_rows, self._kept = batch_rows, _KEPT_WINDOWS * share.parts
+    self._stretches = order.stretches(shards, share, start_step * batch_rows)
+    self._visit = self._next()
+    self._pieces: list[tuple[_Visit, np.ndarray]] = []
+    self._torn: set[pathlib.Path] = set()
+    own.mkdir(parents=True, exist_ok=True)
+    stamped.sweep(own)
+    self._left = sorted(own.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+  def take(self, step: int) -> tuple[np.ndarray, float]:
+    """Returns what peers left of the next batch, the one of `step`.
+
+    Returns:
+      Mean probability over the peers that left one, float32 `[batch]`, nan
+      where none did; steps between the student and the oldest that took part,
+      nan without any.
+    """
+    self._pieces = list(self._cut())
+    found, ages = [], [float("nan")]
+    for visit, places in self._pieces:
+      for peer in self._peers:
+        self._look(visit, peer)
+      logits = [values[places] for values, _ in visit.peers.values()]
+      found.append(_mean(logits, len(places)))
+      ages += [step - then for _, then in visit.peers.values()]
+    return np.concatenate(found), float(np.fmax.reduce(ages))
+
+  def leave(self, step: int, logits: np.ndarray) -> None:
+    """Keeps this worker's own logits `[batch]` of the batch just taken.
+
+    Those of a part are written, complete or absent, when its last row has come.
+    """
+    start = 0
+    for visit, places in self._pieces:
+      end = start + len(places)
+      visit.own[places] = logits[start:end]
+      start = end
+      if visit.at == len(visit.stretch.places):
+        self._write(visit, step)
+    self._pieces = []
+
+  def _next(self) -> _Visit:
+    stretch = next(self._stretches)
+    return _Visit(stretch, np.full(stretch.size, np.nan, np.float32), {})
+
+  def _cut(self) -> Iterator[tuple[_Visit, np.ndarray]]:
+    """Yields the parts that the next batch lies in, with its places there."""
+    wanted = self._batch_rows
+    while wanted:
+      visit = self._visit
+      places = visit.stretch.places[visit.at : visit.at + wanted]
+      visit.at += len(places)
+      wanted -= len(places)
+      yield visit, places
+      if visit.at == len(visit.stretch.places):
+        self._visit = self._next()
+
+  def _look(self, visit: _Visit, peer: pathlib.Path) -> None:
+    """Takes what `peer` left of the part, once it is there."""
+    path = peer / visit.stretch.name
+    if peer in visit.peers or path in self._torn or not path.exists():
+      return
+    try:
+      visit.peers[peer] = read(path, visit.stretch.size)
+    except FileNotFoundError:
+      pass  # its owner deleted it just now
+    except InputError as error:
+      self._torn.add(path)
+      _LOG.warning("not learned from: %s", error)
+
+  def _write(self, visit: _Visit, step: int) -> None:
+    path = self._own / visit.stretch.name
+    write(path, visit.own, step)
+    if path in self._left:
+      self._left.remove(path)
+    self._left.append(path)
+    while len(self._left) > self._kept:
+      self._left.pop(0).unlink(missing_ok=True)
+
+
+def folder(root: pathlib.Path, worker: int) -> pathlib.Path:
+  """Returns where worker `worker` of the group of `root` leaves predictions."""
+  return root / "predictions" / f"worker-{worker}"
+
+
+def write(path: pathlib.Path, logits: np.ndarray, step: int) -> None:
+  """Writes the logits of a part: the whole file, or what was there before.
+
+  Args:
+    path: of the file; its directory is there.
+    logits: `[size]`; nan where there is none.
+    step: of the training, after which they were left.
+  """
+  payload = logits.clip(-_FURTHEST, _FURTHEST).astype(_TYPE).tobytes()
+  head = {"step": step, "rows": len(logits), "sum": _sum(step, payload)}
+  aside = path.parent / f"{stamped.ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
+  try:
+    aside.write_bytes(json.dumps(head).encode() + b"\n" + payload)
+    os.replace(aside, path)
+  except BaseException:
+    aside.unlink(missing_ok=True)
+    raise
+
+
+def read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:
+  """Returns the logits `[rows]` that `write` wrote, and their step.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    InputError: it is not as it was written, or has other rows.
+  """
+  head, _, payload = path.read_bytes().partition(b"\n")
+  try:
+    value = json.loads(head)
+    step, found, wanted = int(value["step"]), value["rows"], value["sum"]
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(f"{path} should begin with its sum: {error}") from None
+  if found != rows or len(payload) != rows * _TYPE.itemsize:
+    raise InputError(
+      f"{path} should have {rows} rows, says {found} and has "
+      f"{len(payload) // _TYPE.itemsize}"
+    )
+  found = _sum(step, payload)
+  if found != wanted:
+    raise InputError(f"{path}: its sum should be {wanted}, is {found}")
+  return np.frombuffer(payload, _TYPE), step
+
+
+def _sum(step: int, payload: bytes) -> str:
+  return xxhash.xxh3_64_hexdigest(payload, seed=step)
+
+
+def _mean(logits: Sequence[np.ndarray], rows: int) -> np.ndarray:
+  """Returns the mean probability of logits `[rows]`; nan where all are."""
+  total, count = np.zeros(rows, np.float32), np.zeros(rows, np.float32)
+  for values in logits:
+    there = ~np.isnan(values)
+    total[there] += 1 / (1 + np.exp(-values[there].astype(np.float32)))
+    count += there
+  with np.errstate(invalid="ignore"):
+    return total / count
