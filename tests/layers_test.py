@@ -18,6 +18,7 @@ RANKS = {
   "config": 0,
   "fields": 0,
   "places": 0,
+  "remote": 0,
   "stamped": 0,
   "snapshots": 1,
   "criteo": 1,
