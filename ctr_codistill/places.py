@@ -12,29 +12,28 @@ rest, each with one line that names the path.
 import contextlib
 import fnmatch
 import glob
-import io
 import os
 import pathlib
-import re
-import socket
-import urllib.parse
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import Any
 from typing import BinaryIO
 
-from ctr_codistill.errors import InputError
+from ctr_codistill import remote
 
-CONNECT_SECONDS = 10.0
-_BUFFER = 1 << 20
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
-_WITHOUT_LISTING = ("http", "https")
-_PORTS = {"http": 80, "https": 443}
+ASIDE = ".tmp-"
+"""What the names of things begin with that are not written to their end."""
 
 
 def is_remote(path: str | os.PathLike) -> bool:
   """Tells whether `path` is one like "s3://bucket/key", not of this machine."""
-  return _scheme(path) not in ("", "file")
+  return remote.scheme(path) not in ("", "file")
+
+
+def is_writable(path: str | os.PathLike) -> bool:
+  """Tells whether files of a path's kind can be written at all."""
+  return remote.scheme(path) not in remote.WITHOUT_LISTING
 
 
 def check(path: str | os.PathLike, endpoint: str = "") -> None:
@@ -48,13 +47,13 @@ def check(path: str | os.PathLike, endpoint: str = "") -> None:
 
   Raises:
     InputError: tensorflow-io is missing or did not load, the endpoint has no
-      scheme, or nobody answers there within `CONNECT_SECONDS`.
+      scheme, or nobody answers there within 10 seconds.
   """
   if not is_remote(path):
     return
-  _gfile(path)
-  if _scheme(path) == "s3" and endpoint:
-    _connect(endpoint)
+  remote.gfile(path)
+  if remote.scheme(path) == "s3" and endpoint:
+    remote.connect(endpoint)
 
 
 def open_bytes(path: str | os.PathLike) -> BinaryIO:
@@ -65,7 +64,7 @@ def open_bytes(path: str | os.PathLike) -> BinaryIO:
   """
   if not is_remote(path):
     return open(path, "rb")
-  return io.BufferedReader(_RemoteFile(str(path)), _BUFFER)
+  return remote.open_bytes(os.fspath(path))
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -74,24 +73,52 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     return file.read()
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-  """Writes a file: whole, or what was there before.
+@contextlib.contextmanager
+def written(
+  path: str | os.PathLike, *, durable: bool = False
+) -> Iterator[BinaryIO]:
+  """Opens a file to write: whole when the body is done, or what was before.
 
-  A local one is written aside and renamed; an object appears when its upload is
-  complete, so that it needs no place aside.
+  A local one is written aside and renamed. A remote one waits in a nameless
+  local file, whole, and is then uploaded; an object appears when that is done.
+
+  Args:
+    path: its folder is made if it is missing.
+    durable: whether it must be there even if the machine stops right after.
+
+  Raises:
+    OSError: as the module says.
   """
   if is_remote(path):
-    _upload(str(path), content)
+    with tempfile.TemporaryFile() as file:
+      yield file
+      remote.upload(os.fspath(path), file)
     return
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  aside = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
+  aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   try:
-    aside.write_bytes(content)
+    with aside.open("wb") as file:
+      yield file
+      if durable:
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(aside, path)
   except BaseException:
     aside.unlink(missing_ok=True)
     raise
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+  """Writes a file, see `written`."""
+  with written(path) as file:
+    file.write(content)
+
+
+def copy(source: str | os.PathLike, target: str | os.PathLike) -> None:
+  """Copies a file from any place to any other, see `written`."""
+  with open_bytes(source) as file, written(target) as out:
+    shutil.copyfileobj(file, out, 1 << 20)
 
 
 def is_file(path: str | os.PathLike) -> bool:
@@ -115,12 +142,12 @@ def names(directory: str | os.PathLike) -> list[str]:
   """
   if not is_remote(directory):
     return sorted(os.listdir(directory))
-  if _scheme(directory) in _WITHOUT_LISTING:
+  if remote.scheme(directory) in remote.WITHOUT_LISTING:
     raise OSError(f"{directory}: http has no listing; name each file")
   folder = str(directory).rstrip("/") + "/"
   try:
-    with _told(folder):
-      found = _gfile(folder).listdir(folder)
+    with remote.told(folder):
+      found = remote.gfile(folder).listdir(folder)
   except FileNotFoundError:
     # Said of a store that is out of reach, too; only a read can tell.
     is_file(folder + f".probe-{uuid.uuid4().hex[:8]}")
@@ -141,7 +168,9 @@ def find(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern))
   directory, _, last = pattern.rpartition("/")
   # A question mark is part of an http address.
-  if _scheme(pattern) in _WITHOUT_LISTING and not set("*[") & set(last):
+  if remote.scheme(pattern) in remote.WITHOUT_LISTING and not set("*[") & set(
+    last
+  ):
     return [pattern]
   if glob.escape(last) == last:
     return [pattern]
@@ -169,8 +198,8 @@ def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:
     write_bytes(new, b"")
     remove(old)
     return
-  with _told(str(old)):
-    _gfile(old).rename(str(old), str(new), overwrite=True)
+  with remote.told(str(old)):
+    remote.gfile(old).rename(str(old), str(new), overwrite=True)
 
 
 def remove(path: str | os.PathLike) -> None:
@@ -178,111 +207,27 @@ def remove(path: str | os.PathLike) -> None:
   if not is_remote(path):
     os.unlink(path)
     return
-  with _told(str(path)):
-    _gfile(path).remove(str(path))
+  with remote.told(str(path)):
+    remote.gfile(path).remove(str(path))
 
 
-def _scheme(path: str | os.PathLike) -> str:
-  found = _SCHEME.match(os.fspath(path))
-  return found[1] if found else ""
-
-
-def _gfile(path: str | os.PathLike) -> Any:
-  """Returns `tf.io.gfile` after a look whether it knows the path's scheme."""
+def remove_all(folder: str | os.PathLike) -> None:
+  """Deletes a folder of files, if there is one."""
+  if not is_remote(folder):
+    if os.path.exists(folder):
+      shutil.rmtree(folder)
+    return
   try:
-    # Some seconds at import, and wanted only for remote paths.
-    import tensorflow as tf
-    import tensorflow_io  # noqa: F401
-  except ImportError as error:
-    raise InputError(f"{path} needs tensorflow-io: {error}") from None
-  # A library that does not fit TensorFlow only warns at its import.
-  known = tf.io.gfile.get_registered_schemes()
-  if _scheme(path) not in known:
-    raise InputError(
-      f"{path}: tensorflow-io knows no {_scheme(path)}://; either there is no "
-      "such place, or its library did not load beside TensorFlow "
-      f"{tf.__version__} (requirements.txt names a pair that works)"
-    )
-  return tf.io.gfile
+    found = names(folder)
+  except FileNotFoundError:
+    return
+  for name in found:
+    remove(os.path.join(folder, name))
 
 
-def _connect(endpoint: str) -> None:
-  url = urllib.parse.urlsplit(endpoint)
-  if url.scheme not in _PORTS or not url.hostname:
-    raise InputError(
-      "S3_ENDPOINT should be like http://host:port or https://host, is "
-      f"{endpoint!r}"
-    )
-  address = (url.hostname, url.port or _PORTS[url.scheme])
-  try:
-    socket.create_connection(address, CONNECT_SECONDS).close()
-  except OSError as error:
-    raise InputError(
-      f"S3_ENDPOINT {endpoint} does not answer: {error}"
-    ) from None
-
-
-@contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
-  """Turns TensorFlow's errors into Python's, each one line with the path."""
-  import tensorflow as tf
-
-  try:
-    yield
-  except tf.errors.NotFoundError:
-    raise FileNotFoundError(f"{path}: no such file") from None
-  except tf.errors.OpError as error:
-    said = " ".join(str(error.message).strip(": \n").split())
-    if "(23)" in said and _scheme(path) in _WITHOUT_LISTING:
-      said = "the server gives whole files only, it should know Range requests"
-    raise OSError(f"{path}: {said[:300]}") from None
-
-
-def _upload(path: str, content: bytes) -> None:
-  with _told(path):
-    gfile = _gfile(path)
-    with gfile.GFile(path, "wb") as file:
-      file.write(content)
-    # An upload that failed at its end may have said nothing.
-    size = gfile.stat(path).length
-  if size != len(content):
-    raise OSError(f"{path} should have {len(content)} bytes, has {size}")
-
-
-class _RemoteFile(io.RawIOBase):
-  """A remote file as Python has files, for decompressors and parquet."""
-
-  def __init__(self, path: str) -> None:
-    super().__init__()
-    self._path = path
-    self._file = _gfile(path).GFile(path, "rb")
-
-  def readable(self) -> bool:
-    return True
-
-  def seekable(self) -> bool:
-    return True
-
-  def tell(self) -> int:
-    with _told(self._path):
-      return self._file.tell()
-
-  def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-    with _told(self._path):
-      if whence == os.SEEK_CUR:
-        offset += self._file.tell()
-      elif whence == os.SEEK_END:
-        offset += self._file.size()
-      self._file.seek(offset)
-      return offset
-
-  def readinto(self, buffer: Any) -> int:
-    with _told(self._path):
-      content = self._file.read(len(buffer))
-    buffer[: len(content)] = content
-    return len(content)
-
-  def close(self) -> None:
-    if not self.closed:
-      self._file.close()
-    super().close()
+def said(error: OSError, path: str | os.PathLike) -> str:
+  """Returns a line that says why, and where (at `path` if it names none)."""
+  if error.filename is None and is_remote(text := str(error)):
+    return text  # of this module's, hence begins with the path
+  where = path if error.filename is None else os.fsdecode(error.filename)
+  return f"{where}: {error.strerror or error}"

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
 MANIFEST = "manifest.json"
-ASIDE = ".tmp-"
-"""What the names of things begin with that are not written to their end."""
+ASIDE = places.ASIDE
 _CHUNK = 1 << 20
 
 
@@ -70,14 +70,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes `text` at `path`: the whole file, or the one before it."""
-  path = pathlib.Path(path)
-  aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
-  try:
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
-  except BaseException:
-    aside.unlink(missing_ok=True)
-    raise
+  places.write_bytes(path, text.encode())
 
 
 def is_stamped(path: str | os.PathLike) -> bool:

@@ -34,6 +34,7 @@ _THRESHOLDS = flags.DEFINE_list(
 
 def main() -> int:
   """Compares the runs, writes both files, prints the headline numbers."""
+  command.reach(*_RUNS.value)
   rows = predictions.count(_RUNS.value[0])
   with Bars() as bars:
     found = comparison.compare(
@@ -55,6 +56,7 @@ def _number(text: str) -> float:
 
 
 command.require("runs", "output")
+command.local("output")
 
 if __name__ == "__main__":
   command.run(main)

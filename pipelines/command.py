@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -34,6 +35,39 @@ def require(*names: str) -> None:
     flags.register_validator(
       name, lambda value: value not in ("", []), "should not be empty"
     )
+
+
+def local(*names: str) -> None:
+  """Refuses flags that name a remote place."""
+  for name in names:
+    flags.register_validator(
+      name,
+      lambda value: not value or not places.is_remote(value),
+      "should be a path of this machine",
+    )
+
+
+def written(*names: str) -> None:
+  """Refuses flags that name a place where nothing can be written."""
+  for name in names:
+    flags.register_validator(
+      name,
+      lambda value: not value or places.is_writable(value),
+      "should be a path of this machine or s3://, http is only read",
+    )
+
+
+def temporary(name: str) -> str:
+  """Returns a path of that name in this user's temporary directory.
+
+  Raises:
+    InputError: another user was there first, and could change what we leave.
+  """
+  own = os.path.join(tempfile.gettempdir(), f"ctr_codistill-{os.getuid()}")
+  os.makedirs(own, mode=0o700, exist_ok=True)
+  if os.lstat(own).st_uid != os.getuid():
+    raise InputError(f"{own} should be yours, is another's; set TMPDIR")
+  return os.path.join(own, name)
 
 
 def reach(*paths: str) -> None:
@@ -84,9 +118,10 @@ def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
     print(f"error: {error}", file=sys.stderr, flush=True)
     return 1
   except OSError as error:
-    if error.filename is None:
+    said = places.said(error, "")
+    if said.startswith(":"):  # it names no file
       raise
-    print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    print(f"error: {said}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr, flush=True)

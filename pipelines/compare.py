@@ -13,11 +13,14 @@ import pathlib
 from absl import flags
 
 from pipelines import arms
+from pipelines import cache
 from pipelines import command
 from pipelines import comparing
 
 _ARMS = flags.DEFINE_string("arms", None, "TOML file that describes the arms")
-_DATA = flags.DEFINE_string("data", None, "directory that prepare wrote")
+_DATA = flags.DEFINE_string(
+  "data", None, "directory that prepare wrote, here or s3://"
+)
 _OUTPUT = flags.DEFINE_string(
   "output", None, "directory for runs/, predictions/, report.json, report.html"
 )
@@ -29,7 +32,9 @@ _TRUTH = flags.DEFINE_string(
   None,
   "what synthesize --truth wrote: tells the best possible log loss",
 )
+flags.adopt_module_key_flags(cache)
 command.require("arms", "data", "output")
+command.local("output")
 
 
 def main() -> int:
@@ -37,7 +42,7 @@ def main() -> int:
   print(
     comparing.run(
       arms.read(pathlib.Path(_ARMS.value)),
-      data=pathlib.Path(_DATA.value),
+      data=cache.data(_DATA.value),
       output=pathlib.Path(_OUTPUT.value),
       limit=_PROCESSES.value,
       truth=_TRUTH.value,

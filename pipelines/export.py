@@ -22,6 +22,7 @@ _VERSION = flags.DEFINE_integer(
   lower_bound=1,
 )
 command.require("snapshot", "output")
+command.local("snapshot", "output")
 
 
 def main() -> int:

@@ -11,23 +11,28 @@ import pathlib
 
 from absl import flags
 
+from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
 from pipelines import processes
 from pipelines.display import Display
 
-_DATA = flags.DEFINE_string("data", None, "directory that prepare wrote")
+_DATA = flags.DEFINE_string(
+  "data", None, "directory that prepare wrote, here or s3://"
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 config_flags.define()
 flags.adopt_module_key_flags(config_flags)
+flags.adopt_module_key_flags(cache)
 command.require("data", "workdir")
+command.local("workdir")
 
 
 def main() -> int:
   """Starts the workers and returns when all have ended."""
   workdir = pathlib.Path(_WORKDIR.value)
   plan = processes.Plan("", config_flags.experiment(), workdir)
-  data = pathlib.Path(_DATA.value)
+  data = cache.data(_DATA.value)
   processes.run_all([plan], data, Display(), limit=plan.processes)
   print(
     f"trained; snapshots: {workdir / 'exchange'}, curves: tensorboard "

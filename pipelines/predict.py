@@ -14,6 +14,7 @@ from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.evaluation import predict
 from ctr_codistill.snapshots import Snapshot
+from pipelines import cache
 from pipelines import command
 from pipelines.bars import Bars
 
@@ -32,7 +33,9 @@ _LAYOUT = flags.DEFINE_string(
   "columns of raw files, as --layout of pipelines.prepare; Criteo's form with "
   "the model's features if not given",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "parquet file to write")
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "parquet file to write, here or s3://"
+)
 _MAX_BAD_FRACTION = flags.DEFINE_float(
   "max_bad_fraction",
   0.001,
@@ -40,19 +43,23 @@ _MAX_BAD_FRACTION = flags.DEFINE_float(
   lower_bound=0,
   upper_bound=1,
 )
+flags.adopt_module_key_flags(cache)
 command.require("snapshot", "input", "output")
+command.local("snapshot")
+command.written("output")
 
 
 def main() -> int:
   """Runs the job and prints what it did."""
-  command.reach(_INPUT.value)
+  command.reach(_INPUT.value, _OUTPUT.value)
+  source = cache.shards(_INPUT.value)
   layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   predictor = predict.Predictor(Snapshot(_SNAPSHOT.value))
-  total = predict.count(predictor, _INPUT.value, layout)
+  total = predict.count(predictor, source, layout)
   with Bars() as bars:
     done = predict.run(
       predictor,
-      _INPUT.value,
+      source,
       _OUTPUT.value,
       max_bad_fraction=_MAX_BAD_FRACTION.value,
       progress=bars("predict", total),
@@ -60,7 +67,8 @@ def main() -> int:
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:
-    kept = quarantine.write(f"{_OUTPUT.value}.quarantine.tsv", done.bad)
+    kept = f"{_OUTPUT.value}.quarantine.tsv"
+    quarantine.write(kept, done.bad)
     print(f"{len(done.bad):,} bad lines left out, kept in {kept}")
   if done.quality:
     for name, value in done.quality.to_dict().items():

@@ -8,11 +8,14 @@ that was killed goes on where it was if the same command is given again.
   python -m pipelines.prepare --input='day_*.tsv.gz' --output=prepared
 """
 
+import hashlib
 import os
+import re
 import time
 
 from absl import flags
 
+from ctr_codistill import places
 from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.criteo.preparing.preparation import Options
 from ctr_codistill.criteo.raw import layout_files
@@ -28,7 +31,15 @@ _INPUT = flags.DEFINE_multi_string(
 _OUTPUT = flags.DEFINE_string(
   "output",
   None,
-  "directory to make; a job that was killed goes on there if started again",
+  "directory to make, here or s3://; a job that was killed goes on there if "
+  "started again",
+)
+_SCRATCH = flags.DEFINE_string(
+  "scratch",
+  None,
+  "local directory for what is not done yet where the output is s3://, deleted "
+  "at the end; by default one of the system's temporary directory that follows "
+  "from the output's address",
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite",
@@ -94,9 +105,19 @@ def _first(*values: int | None) -> int:
   return next(value for value in values if value is not None)
 
 
+def _scratch() -> str | None:
+  """Returns where the job works if not in its output."""
+  output = _OUTPUT.value.rstrip("/")
+  if _SCRATCH.value or not places.is_remote(output):
+    return _SCRATCH.value
+  readable = re.sub(r"[^A-Za-z0-9]+", "-", output)[-60:]
+  digest = hashlib.sha256(output.encode()).hexdigest()[:8]
+  return command.temporary(f"prepare-{readable}-{digest}")
+
+
 def main() -> int:
   """Runs the job that the flags describe."""
-  command.reach(*_INPUT.value)
+  command.reach(*_INPUT.value, _OUTPUT.value)
   layout = layout_files.read(_LAYOUT.value)
   options = Options(
     min_count=_first(_MIN_COUNT.value, layout.min_count, Options.min_count),
@@ -119,12 +140,15 @@ def main() -> int:
       clock=time.monotonic,
       progress=bars,
       layout=layout,
+      scratch=_scratch(),
     )
   print(preparation.described(summary, _OUTPUT.value))
   return 0
 
 
 command.require("input", "output")
+command.local("scratch")
+command.written("output")
 
 if __name__ == "__main__":
   command.run(main)

@@ -19,7 +19,9 @@ _ROWS = flags.DEFINE_integer(
   "rows", None, "rows to make, about 243 bytes each", lower_bound=1
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "file to write or replace; gzip where it ends in .gz"
+  "output",
+  None,
+  "file to write or replace, here or s3://; gzip where it ends in .gz",
 )
 _TRUTH = flags.DEFINE_string(
   "truth",
@@ -59,6 +61,7 @@ _THREADS = flags.DEFINE_integer(
 
 def main() -> int:
   """Writes the file and prints what a perfect model reaches on it."""
+  command.reach(_OUTPUT.value, _TRUTH.value or "")
   spec = Spec(
     seed=_SEED.value,
     click_rate=_CLICK_RATE.value,
@@ -83,4 +86,5 @@ def main() -> int:
 
 if __name__ == "__main__":
   command.require("rows", "output")
+  command.written("output", "truth")
   command.run(main)

@@ -15,10 +15,13 @@ from absl import flags
 from ctr_codistill.training import strategy
 from ctr_codistill.training import worker
 from ctr_codistill.training.workdir import Place
+from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
 
-_DATA = flags.DEFINE_string("data", None, "directory that prepare wrote")
+_DATA = flags.DEFINE_string(
+  "data", None, "directory that prepare wrote, here or s3://"
+)
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
@@ -28,14 +31,16 @@ _WORKDIR = flags.DEFINE_string(
 _GROUP = flags.DEFINE_integer("group", 0, "the group of this worker, from 0")
 config_flags.define()
 flags.adopt_module_key_flags(config_flags)
+flags.adopt_module_key_flags(cache)
 command.require("data", "workdir")
+command.local("workdir")
 
 
 def main() -> int:
   """Runs the worker."""
   cluster = strategy.from_tf_config(os.environ.get("TF_CONFIG"))
   place = Place(
-    data=pathlib.Path(_DATA.value),
+    data=cache.data(_DATA.value),
     workdir=pathlib.Path(_WORKDIR.value),
     group=_GROUP.value,
     cluster=cluster,

@@ -38,6 +38,7 @@ def _run(body, *, remote):
     ("return 0", 0, ""),
     ("return 5", 5, ""),
     ("raise InputError('x should be y, is z')", 1, "error: x should be y"),
+    ("raise OSError('s3://b/x: it refuses')", 1, "error: s3://b/x: it ref"),
     ("raise KeyboardInterrupt", 130, "interrupted"),
     ("1 / 0", 1, "ZeroDivisionError"),
     ("sys.exit(4)", 4, ""),

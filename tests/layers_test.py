@@ -19,6 +19,7 @@ RANKS = {
   "fields": 0,
   "overrides": 0,
   "places": 0,
+  "remote": 0,
   "stamped": 0,
   "snapshots": 1,
   "criteo": 1,

@@ -6,12 +6,11 @@ import http.server
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 
+import object_store
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +20,7 @@ from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
-BUCKET = "clicks"
+BUCKET = object_store.BUCKET
 
 
 def _run(module, *flags, **environment):
@@ -88,51 +87,13 @@ def test_a_rename_stays_in_one_place():
     places.rename("/a", "s3://b/c")
 
 
-def _free_port():
-  with socket.socket() as found:
-    found.bind(("127.0.0.1", 0))
-    return found.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def store():
-  """The environment of a real moto server on loopback with one bucket."""
-  import boto3
-
-  port = _free_port()
-  endpoint = f"http://127.0.0.1:{port}"
-  server = subprocess.Popen(
-    [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.DEVNULL,
-  )
-  while True:
-    try:
-      urllib.request.urlopen(endpoint + "/moto-api/", timeout=60).close()
-      break
-    except ConnectionError:
-      assert server.poll() is None
-    except OSError as error:
-      assert "refused" in str(error) and server.poll() is None
-  keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
-  client = boto3.client(
-    "s3",
-    endpoint_url=endpoint,
-    region_name="us-east-1",
-    aws_access_key_id="id",
-    aws_secret_access_key="secret",
-  )
-  client.create_bucket(Bucket=BUCKET)
-  for name, content in CONTENT.items():
-    client.put_object(Bucket=BUCKET, Key=f"in/{name}", Body=content)
-  yield keys | {
-    "S3_ENDPOINT": endpoint,
-    "S3_USE_HTTPS": "0",
-    "S3_VERIFY_SSL": "0",
-    "AWS_REGION": "us-east-1",
-  }
-  server.kill()
-  server.wait()
+  """The environment of a real object store with some logs."""
+  with object_store.served() as found:
+    for name, content in CONTENT.items():
+      found.put(f"in/{name}", content)
+    yield found.environment
 
 
 def _row(i):
@@ -270,7 +231,7 @@ def test_a_web_server_of_whole_files_only_is_told(web, tmp_path):
 def test_a_store_that_does_not_answer_is_no_store_without_the_file(
   store, tmp_path
 ):
-  closed = f"http://127.0.0.1:{_free_port()}"
+  closed = f"http://127.0.0.1:{object_store.free_port()}"
   inputs = [f"s3://{BUCKET}/in/*.tsv"]
   for endpoint, said in [
     (closed, f"S3_ENDPOINT {closed} does not answer: .*refused"),
@@ -294,7 +255,7 @@ def test_a_store_that_refuses_is_no_store_without_the_file(web, store):
 
 
 def test_a_web_server_that_is_not_there_is_told(tmp_path):
-  base = f"http://127.0.0.1:{_free_port()}"
+  base = f"http://127.0.0.1:{object_store.free_port()}"
   done = _prepare([f"{base}/a.tsv"], tmp_path / "out")
   assert done.returncode == 1
   assert f"error: input {base}/a.tsv: " in done.stderr

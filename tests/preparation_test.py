@@ -216,14 +216,26 @@ def test_inputs_that_cannot_do_are_named(tmp_path, text, said):
     _prepare(tmp_path / "a.tsv", tmp_path / "out", validation_fraction=fraction)
 
 
-def test_an_output_that_is_not_local_is_refused(tmp_path):
+@pytest.mark.parametrize(
+  "output, scratch, said",
+  [
+    ("s3://bucket/out", None, "scratch should be a local .*out, is None"),
+    ("s3://bucket/out", "s3://b/tmp", "scratch should be .*, is s3://b/tmp"),
+    ("http://host/out", "tmp", "in an object store, is http://host/out"),
+    ("out", "tmp", "scratch is for remote outputs, output is out"),
+  ],
+)
+def test_an_output_and_a_scratch_that_do_not_fit_are_told(
+  tmp_path, output, scratch, said
+):
   (tmp_path / "a.tsv").write_text(_text(30))
-  with pytest.raises(InputError, match=r"local directory, is s3://bucket/out"):
+  with pytest.raises(InputError, match=said):
     preparation.prepare(
       str(tmp_path / "a.tsv"),
-      "s3://bucket/out",
-      preparation.Options(),
+      output,
+      Options(),
       clock=lambda: 0.0,
+      scratch=scratch,
     )
 
 

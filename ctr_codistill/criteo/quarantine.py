@@ -9,6 +9,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from ctr_codistill import places
 from ctr_codistill.criteo.parsing import BadLine
 from ctr_codistill.errors import InputError
 
@@ -108,13 +109,9 @@ class Quarantine:
     self.size += self._file.write(_text(line))
 
 
-def write(path: str | os.PathLike, bad: Sequence[BadLine]) -> pathlib.Path:
-  """Writes bad lines as a file like those of `Quarantine`; returns its path."""
-  path = pathlib.Path(path)
-  aside = path.with_name(f".tmp-{path.name}")
-  aside.write_bytes(b"".join(map(_text, bad)))
-  os.replace(aside, path)
-  return path
+def write(path: str | os.PathLike, bad: Sequence[BadLine]) -> None:
+  """Writes bad lines as a file like those of `Quarantine`."""
+  places.write_bytes(path, b"".join(map(_text, bad)))
 
 
 def _text(line: BadLine) -> bytes:

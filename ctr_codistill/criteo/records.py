@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 import xxhash
 
+from ctr_codistill import places
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
 
@@ -44,15 +45,22 @@ class Shards:
 
   Attributes:
     directory: where they lie.
+    schema: fingerprint of the one that they were made with.
     columns: width of a row.
     block_rows: rows of every block but a shard's last.
     shards: the files.
   """
 
-  directory: pathlib.Path
+  directory: str | os.PathLike
+  schema: str
   columns: int
   block_rows: int
   shards: tuple[Shard, ...]
+
+  @property
+  def row_bytes(self) -> int:
+    """Bytes of a row."""
+    return self.columns * ROW_TYPE.itemsize
 
   @functools.cached_property
   def rows(self) -> int:
@@ -73,7 +81,7 @@ class Shards:
 
   @functools.cached_property
   def _paths(self) -> tuple[str, ...]:
-    return tuple(os.fspath(self.directory / s.name) for s in self.shards)
+    return tuple(os.path.join(self.directory, s.name) for s in self.shards)
 
 
 def open_shards(directory: str | os.PathLike, schema: Schema) -> Shards:
@@ -83,24 +91,16 @@ def open_shards(directory: str | os.PathLike, schema: Schema) -> Shards:
     InputError: no directory, manifest or shard, a shard of another size than
       the manifest says, or rows that were made with another schema.
   """
-  directory = pathlib.Path(directory)
-  manifest = _manifest(directory)
-  if manifest["schema"] != schema.fingerprint:
+  shards = read_manifest(pathlib.Path(directory))
+  if shards.schema != schema.fingerprint:
     raise InputError(
       f"{directory} does not fit the schema: its rows were made with "
-      f"{manifest['schema']}, the schema is {schema.fingerprint}"
+      f"{shards.schema}, the schema is {schema.fingerprint}"
     )
-  if manifest["columns"] != schema.columns:
+  if shards.columns != schema.columns:
     raise InputError(
-      f"{directory} should have {schema.columns} columns, "
-      f"has {manifest['columns']}"
+      f"{directory} should have {schema.columns} columns, has {shards.columns}"
     )
-  shards = Shards(
-    directory=directory,
-    columns=manifest["columns"],
-    block_rows=manifest["block_rows"],
-    shards=manifest["shards"],
-  )
   for shard in shards.shards:
     _check_size(shards, shard)
   return shards
@@ -132,17 +132,39 @@ def read_block_into(shards: Shards, index: int, out: np.ndarray) -> None:
   number = bisect.bisect_right(shards._first_blocks, index) - 1
   within = index - shards._first_blocks[number]
   path = shards._paths[number]
-  full = shards.block_rows * shards.columns * ROW_TYPE.itemsize + SUM_BYTES
+  full = shards.block_rows * shards.row_bytes + SUM_BYTES
   body, wanted = memoryview(out).cast("B"), bytearray(SUM_BYTES)
   size = _pread(path, [body, wanted], within * full)
+  check_block(path, within, body, wanted, size)
+
+
+def check_block(
+  path: str,
+  number: int,
+  body: bytearray | memoryview,
+  wanted: bytearray,
+  size: int,
+) -> None:
+  """Checks a block that was read.
+
+  Args:
+    path: of the shard.
+    number: of the block in it.
+    body: the rows, if all was there.
+    wanted: the sum behind them.
+    size: bytes that there were of both.
+
+  Raises:
+    InputError: naming file and block if it is not whole or was altered.
+  """
   if size != len(body) + SUM_BYTES:
     raise InputError(
-      f"{path}: block {within} should have {len(body) + SUM_BYTES} bytes, "
+      f"{path}: block {number} should have {len(body) + SUM_BYTES} bytes, "
       f"has {size}"
     )
   if wanted != xxhash.xxh3_64_digest(body):
     raise InputError(
-      f"{path}: block {within} should have the sum {wanted.hex()}, "
+      f"{path}: block {number} should have the sum {wanted.hex()}, "
       f"has {xxhash.xxh3_64_hexdigest(body)}"
     )
 
@@ -180,33 +202,41 @@ def block_lengths(rows: int, block_rows: int) -> np.ndarray:
   return lengths
 
 
-def _manifest(directory: pathlib.Path) -> dict:
-  path = directory / MANIFEST
+def read_manifest(directory: str | os.PathLike) -> Shards:
+  """Returns what a directory, which may be remote, should hold.
+
+  Raises:
+    InputError: there is no manifest that says it.
+  """
+  path = os.path.join(directory, MANIFEST)
   try:
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = json.loads(places.read_bytes(path))
     if manifest["version"] != VERSION:
       raise ValueError(f"version should be {VERSION}")
-    for name in ("schema", "columns", "block_rows"):
-      manifest[name]
-    manifest["shards"] = tuple(Shard(**item) for item in manifest["shards"])
+    return Shards(
+      directory=directory,
+      schema=manifest["schema"],
+      columns=manifest["columns"],
+      block_rows=manifest["block_rows"],
+      shards=tuple(Shard(**item) for item in manifest["shards"]),
+    )
   except OSError as error:
     raise InputError(
       f"{directory} should be a directory of shards; {MANIFEST} there: "
-      f"{error.strerror}"
+      f"{error.strerror or error}"
     ) from None
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f"{path} is no manifest of shards: {error}") from None
-  return manifest
 
 
 def _check_size(shards: Shards, shard: Shard) -> None:
-  path = shards.directory / shard.name
+  path = os.path.join(shards.directory, shard.name)
   try:
-    found = path.stat().st_size
+    found = os.path.getsize(path)
   except OSError as error:
     raise InputError(f"{path}: {error.strerror}") from None
   blocks = len(block_lengths(shard.rows, shards.block_rows))
-  size = shard.rows * shards.columns * ROW_TYPE.itemsize + blocks * SUM_BYTES
+  size = shard.rows * shards.row_bytes + blocks * SUM_BYTES
   if not size == shard.bytes == found:
     raise InputError(
       f"{path} should have {size} bytes for {shard.rows} rows, has {found}"

@@ -12,15 +12,15 @@ import dataclasses
 import functools
 import itertools
 import os
-import pathlib
-import uuid
 from collections.abc import Iterable
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import metrics
 
@@ -81,15 +81,8 @@ def write(path: str | os.PathLike, batches: Iterable[Batch]) -> int:
     InputError: examples out of order, a probability or label out of its range.
     ValueError: some batches have labels and some have none.
   """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  aside = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
-  try:
-    rows = _fill(aside, _checked(batches, path))
-    os.replace(aside, path)
-  finally:
-    aside.unlink(missing_ok=True)
-  return rows
+  with places.written(path) as file:
+    return _fill(file, _checked(batches, path))
 
 
 def count(path: str | os.PathLike) -> int:
@@ -123,7 +116,7 @@ def read(path: str | os.PathLike) -> Batch:
   return Batch(*map(np.concatenate, columns))
 
 
-def _fill(path: pathlib.Path, batches: Iterator[Batch]) -> int:
+def _fill(file: BinaryIO, batches: Iterator[Batch]) -> int:
   """Writes the file in row groups of `_GROUP_ROWS`; returns its rows."""
   first = next(batches, Batch(np.zeros(0), np.zeros(0)))
   schema = pa.schema(
@@ -131,7 +124,7 @@ def _fill(path: pathlib.Path, batches: Iterator[Batch]) -> int:
   )
   rows = 0
   with pq.ParquetWriter(
-    path,
+    file,
     schema,
     compression="zstd",
     use_dictionary=False,
@@ -170,9 +163,11 @@ def _arrow(batch: Batch, schema: pa.Schema) -> pa.RecordBatch:
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[pq.ParquetFile]:
   """Opens a file of predictions whose columns are there and of right types."""
+  remote = places.is_remote(path)
   try:
+    source = pa.PythonFile(places.open_bytes(path)) if remote else path
     # Without pre_buffer a row group is streamed: memory stays bounded.
-    file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+    file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
   except FileNotFoundError:
     raise InputError(f"{path} does not exist") from None
   except (OSError, pa.ArrowException) as error:

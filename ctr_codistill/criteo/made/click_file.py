@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ctr_codistill import places
 from ctr_codistill.criteo import synthetic
 from ctr_codistill.criteo.made import click_model
 from ctr_codistill.criteo.synthetic import Clicks
@@ -198,6 +199,10 @@ def _truth_file(
 @contextlib.contextmanager
 def _aside(path: str | os.PathLike) -> Iterator[IO[bytes]]:
   """Opens a file beside `path` that takes its place when all went well."""
+  if places.is_remote(path):
+    with places.written(path) as file:
+      yield file
+    return
   path = pathlib.Path(path)
   if path.is_dir():
     raise InputError(f"a file is to be written, {path} is a directory")

@@ -126,7 +126,7 @@ def _writer(
   job: Job, schema: Schema, split: str, shards: tuple[Shard, ...]
 ) -> ShardWriter:
   return ShardWriter(
-    job.output / split,
+    job.split(split),
     schema,
     block_rows=job.options.block_rows,
     shard_rows=job.options.shard_rows,

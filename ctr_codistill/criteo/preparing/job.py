@@ -1,6 +1,7 @@
 """What both passes of a preparation are told: inputs, place and options."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -82,13 +83,27 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A preparation whose input was counted: `rows` lines."""
+  """A preparation whose input was counted: `rows` lines.
+
+  Attributes:
+    paths: of the input.
+    layout: of the input.
+    output: where it works: what it makes, or the scratch of that.
+    options: how.
+    rows: lines of the input.
+    remote: address of what it makes, if that is not on this machine.
+  """
 
   paths: list[str]
   layout: Layout
   output: pathlib.Path
   options: Options
   rows: int
+  remote: str = ""
+
+  def split(self, name: str) -> str:
+    """Returns the directory that gets the shards of a split."""
+    return os.path.join(self.remote or self.output, name)
 
   @property
   def train_rows(self) -> int:

@@ -5,6 +5,7 @@ it was trained on; vocabularies and statistics see the training rows only.
 """
 
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 # May differ when a job goes on: they change no byte of what is written.
 _FREE = ("threads", "max_bad_fraction", "count_bytes", "overwrite")
 
@@ -37,26 +39,27 @@ def prepare(
   clock: Callable[[], float],
   progress: Progress = lambda name, rows: lambda done: None,
   layout: Layout = layouts.CRITEO,
+  scratch: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
   """Makes the prepared directory `output` and returns what `prepare.json` says.
 
   Args:
     inputs: patterns of Criteo's raw files, with labels.
     output: is made; may exist if empty, or left by the same job when it did not
-      end: that one goes on.
+      end: that one goes on. May be in an object store.
     options: how.
     clock: seconds, for the summary.
     progress: is told of each pass and of rows done.
     layout: of the logs.
+    scratch: local directory for what is not done yet, if `output` is remote;
+      deleted at the end. The job goes on if it finds it again.
 
   Raises:
     InputError: inputs missing, empty, broken or without labels; too many bad
       lines; no row left for training or validation; an output in use, complete
-      or of another job; a disk that is full.
+      or of another job; a disk that is full, a store that is out of reach.
   """
-  if places.is_remote(os.fspath(output)):
-    raise InputError(f"output should be a local directory, is {output}")
-  output = pathlib.Path(output)
+  remote = _remote(output, scratch)
   paths = lines.find(inputs)
   layout = layouts.detect(paths, layout)
   if not layout.has_label:
@@ -64,15 +67,17 @@ def prepare(
       f"{paths[0]}:1 has {layout.columns} columns, hence no label; "
       "there is nothing to learn from"
     )
-  job = Job(paths, layout, output, options, rows=0)
-  told = _told(job)
-  with prepared.claim(output, told, overwrite=options.overwrite) as summary:
+  work = pathlib.Path(scratch or output)
+  job = Job(paths, layout, work, options, rows=0, remote=remote)
+  with prepared.claim(
+    remote or work, _told(job), overwrite=options.overwrite, scratch=scratch
+  ) as summary:
     try:
-      return summary or _run(job, Ledger(output, clock), progress)
+      return summary or _run(job, Ledger(work, clock), progress)
     except OSError as error:
       raise InputError(
-        f"{error.filename or output}: {error.strerror or error}; mend it and "
-        "start again: the job goes on where it was"
+        f"{places.said(error, work)}; mend it and start again: the job goes on "
+        "where it was"
       ) from None
 
 
@@ -87,6 +92,26 @@ def described(summary: Mapping[str, Any], output: str | os.PathLike) -> str:
   )
 
 
+def _remote(
+  output: str | os.PathLike, scratch: str | os.PathLike | None
+) -> str:
+  """Returns the address of a remote output, "" of a local one."""
+  if not places.is_remote(output):
+    if scratch is not None:
+      raise InputError(f"scratch is for remote outputs, output is {output}")
+    return ""
+  if not places.is_writable(output):
+    raise InputError(
+      f"output should be a directory, here or in an object store, is {output}"
+    )
+  if scratch is None or places.is_remote(scratch):
+    raise InputError(
+      f"scratch should be a local directory for {output}, is {scratch}"
+    )
+  _LOG.info("%s is made in %s", output, scratch)
+  return os.fspath(output).rstrip("/")
+
+
 def _told(job: Job) -> dict[str, Any]:
   """Returns what says whether a job is the same one."""
   options = dataclasses.asdict(job.options)
@@ -97,6 +122,7 @@ def _told(job: Job) -> dict[str, Any]:
     "inputs": list(job.paths),
     "options": options,
     "layout": repr(job.layout),
+    **({"output": job.remote} if job.remote else {}),
   }
 
 
@@ -132,5 +158,5 @@ def _run(job: Job, ledger: Ledger, progress: Progress) -> dict[str, Any]:
     "spilled_bytes": state.counted.spilled_bytes,
     "vocabularies": state.vocabularies,
   }
-  prepared.finish(job.output, schema, summary)
+  prepared.finish(job.remote or job.output, job.output, schema, summary)
   return summary

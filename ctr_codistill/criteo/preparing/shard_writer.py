@@ -5,12 +5,12 @@ What the bytes are is said in `records`, which reads them.
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import xxhash
 
+from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo.records import Shard
@@ -27,7 +27,7 @@ class ShardWriter:
   shards for a whole.
 
   Args:
-    directory: made if missing.
+    directory: made if missing; may be remote.
     schema: of the rows.
     block_rows: rows of a block, at least 1.
     shard_rows: rows of a shard, a multiple of `block_rows`.
@@ -36,6 +36,7 @@ class ShardWriter:
   Raises:
     InputError: `shard_rows` is no positive multiple of `block_rows`; one of
       `shards` is gone or has another size.
+    OSError: a remote directory cannot be listed.
   """
 
   def __init__(
@@ -52,8 +53,9 @@ class ShardWriter:
         "shard_rows should be a positive multiple of block_rows, is "
         f"{shard_rows} with block_rows {block_rows}"
       )
-    self._directory = pathlib.Path(directory)
-    self._directory.mkdir(parents=True, exist_ok=True)
+    self._directory = os.fspath(directory)
+    if not places.is_remote(directory):
+      os.makedirs(directory, exist_ok=True)
     self._schema = schema
     self._block_rows = block_rows
     self._shard_rows = shard_rows
@@ -61,8 +63,7 @@ class ShardWriter:
     self._pending_rows = 0
     self._shards = list(shards)
     self._closed = False
-    for shard in shards:
-      _check(self._directory / shard.name, shard.bytes)
+    _check(self._directory, shards)
 
   def __enter__(self) -> "ShardWriter":
     return self
@@ -117,39 +118,45 @@ class ShardWriter:
       "rows": self.rows,
       "shards": [dataclasses.asdict(shard) for shard in self._shards],
     }
-    stamped.write_json(self._directory / records.MANIFEST, manifest)
+    path = os.path.join(self._directory, records.MANIFEST)
+    stamped.write_json(path, manifest)
 
   def _flush(self) -> None:
     rows = np.concatenate(self._pending)
     shard, rest = rows[: self._shard_rows], rows[self._shard_rows :]
     self._pending, self._pending_rows = [rest], len(rest)
     name = f"shard-{len(self._shards):05d}.rows"
-    size = _write_shard(self._directory / name, shard, self._block_rows)
+    path = os.path.join(self._directory, name)
+    size = _write_shard(path, shard, self._block_rows)
     self._shards.append(Shard(name=name, rows=len(shard), bytes=size))
 
 
-def _write_shard(path: pathlib.Path, rows: np.ndarray, block_rows: int) -> int:
+def _write_shard(path: str, rows: np.ndarray, block_rows: int) -> int:
   """Writes a shard, whole or not at all; returns its bytes."""
   rows = np.ascontiguousarray(rows, records.ROW_TYPE)
-  aside = path.with_name(f".tmp-{path.name}")
+  # Durable, before anybody notes that the shard is there.
+  with places.written(path, durable=True) as file:
+    for first in range(0, len(rows), block_rows):
+      block = memoryview(rows[first : first + block_rows]).cast("B")
+      file.write(block)
+      file.write(xxhash.xxh3_64_digest(block))
+    return file.tell()
+
+
+def _check(directory: str, shards: Sequence[Shard]) -> None:
+  """Refuses to go on where a shard is gone."""
+  if not shards:
+    return
+  remote = places.is_remote(directory)
   try:
-    with aside.open("wb") as file:
-      for first in range(0, len(rows), block_rows):
-        block = memoryview(rows[first : first + block_rows]).cast("B")
-        file.write(block)
-        file.write(xxhash.xxh3_64_digest(block))
-      size = file.tell()
-      file.flush()
-      # Before anybody notes that the shard is there.
-      os.fsync(file.fileno())
-    os.replace(aside, path)
-  except BaseException:
-    aside.unlink(missing_ok=True)
-    raise
-  return size
-
-
-def _check(path: pathlib.Path, size: int) -> None:
-  found = path.stat().st_size if path.exists() else "none"
-  if found != size:
-    raise InputError(f"{path} was left with {size} bytes, has {found}")
+    there = set(places.names(directory))
+  except FileNotFoundError:
+    there = set()
+  for shard in shards:
+    path, found = os.path.join(directory, shard.name), "none"
+    if shard.name in there:
+      # An object's size was looked at when it was written, and to ask for each
+      # again takes minutes where there are thousands.
+      found = shard.bytes if remote else os.path.getsize(path)
+    if found != shard.bytes:
+      raise InputError(f"{path} was left with {shard.bytes} bytes, has {found}")

@@ -1,0 +1,167 @@
+"""Training and predicting on data that lie in a real object store."""
+
+import gzip
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import object_store
+import pytest
+
+from ctr_codistill import stamped
+from ctr_codistill.criteo import synthetic
+from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.evaluation import predictions
+
+ROOT = pathlib.Path(__file__).parents[1]
+PLACE = f"s3://{object_store.BUCKET}"
+STEPS = 8
+FLAGS = (
+  "--groups=1",
+  "--model.hidden=8",
+  "--model.embedding_dim=2",
+  "--training.batch_size=64",
+  f"--training.max_steps={STEPS}",
+  "--training.threads=1",
+  "--exchange.every_steps=4",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  raw = folder / "clicks.tsv"
+  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 2000)))
+  preparation.prepare(
+    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
+  )
+  return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def store(data):
+  with object_store.served() as found:
+    for path in data.rglob("*"):
+      if path.is_file():
+        found.put(f"data/{path.relative_to(data)}", path.read_bytes())
+    yield found
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+  return tmp_path_factory.mktemp("cache")
+
+
+def _start(store, script, *flags, **environment):
+  return subprocess.Popen(
+    [sys.executable, "-m", f"pipelines.{script}", *map(str, flags)],
+    cwd=ROOT,
+    env=os.environ | store.environment | environment,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def _ended(process, status=0):
+  said, _ = process.communicate(timeout=300)
+  assert process.returncode == status, said
+  return said
+
+
+def _run(store, script, *flags, status=0):
+  return _ended(_start(store, script, *flags), status)
+
+
+@pytest.fixture(scope="module")
+def run(store, cache, tmp_path_factory):
+  """The work directory of a group, and what was said of it."""
+  workdir = tmp_path_factory.mktemp("runs") / "run"
+  flags = (f"--data={PLACE}/data", f"--cache={cache}", f"--workdir={workdir}")
+  return workdir, _run(store, "launch", *flags, *FLAGS)
+
+
+def test_a_group_trains_on_the_copy_of_its_data(run, data, cache):
+  workdir, said = run
+  (copy,) = cache.iterdir()
+  assert f"{PLACE}/data is read from its copy, {copy}" in said
+  files = [path for path in data.rglob("*") if path.is_file()]
+  for path in files:
+    found = copy / path.relative_to(data)
+    assert found.read_bytes() == path.read_bytes()
+  # The launcher fails where a worker ends with another status than 0.
+  progress = json.loads((workdir / "group-0" / "progress.json").read_text())
+  assert (progress["state"], progress["step"]) == ("done", STEPS)
+  assert stamped.numbers(workdir / "exchange" / "group-0") == [4, 8]
+
+
+def test_workers_that_copy_for_themselves_end_well(store, tmp_path):
+  ports = [object_store.free_port() for _ in range(2)]
+  cluster = {"worker": [f"localhost:{port}" for port in ports]}
+  workers = [
+    _start(
+      store,
+      "train",
+      f"--data={PLACE}/data",
+      f"--cache={tmp_path / 'cache'}",
+      f"--workdir={tmp_path / 'run'}",
+      "--workers=2",
+      *FLAGS,
+      TF_CONFIG=json.dumps(
+        {"cluster": cluster, "task": {"type": "worker", "index": index}}
+      ),
+    )
+    for index in range(2)
+  ]
+  said = [_ended(worker) for worker in workers]
+  # One fetched the rows, the other one waited for it.
+  assert sorted("fetch train" in text for text in said) == [False, True]
+
+
+def test_shards_of_a_store_are_predicted_into_it(
+  run, store, data, cache, tmp_path
+):
+  flags = (f"--snapshot={run[0]}/exchange/group-0/8", f"--cache={cache}")
+  for source, output in [
+    (data / "validation", tmp_path / "a.parquet"),
+    (f"{PLACE}/data/validation", f"{PLACE}/out/b.parquet"),
+  ]:
+    said = _run(
+      store, "predict", *flags, f"--input={source}", f"--output={output}"
+    )
+    assert f"286 rows predicted: {output}" in said
+  (tmp_path / "b.parquet").write_bytes(store.get("out/b.parquet"))
+  first, second = (predictions.read(tmp_path / f"{n}.parquet") for n in "ab")
+  np.testing.assert_array_equal(first.probability, second.probability)
+  np.testing.assert_array_equal(first.label, second.label)
+  runs = f"--runs={tmp_path / 'a.parquet'},{PLACE}/out/b.parquet"
+  _run(store, "churn", runs, f"--output={tmp_path / 'churn'}")
+  found = json.loads((tmp_path / "churn" / "churn.json").read_text())
+  assert found["examples"] == 286
+
+
+def test_made_clicks_go_to_a_store(store, tmp_path):
+  for place in (tmp_path, f"{PLACE}/made"):
+    output = f"--output={place}/a.tsv.gz"
+    truth = f"--truth={place}/truth.parquet"
+    _run(store, "synthesize", "--rows=500", output, truth)
+  files = store.tree("made")
+  local = gzip.decompress((tmp_path / "a.tsv.gz").read_bytes())
+  assert gzip.decompress(files["a.tsv.gz"]) == local
+  assert files["truth.parquet"] == (tmp_path / "truth.parquet").read_bytes()
+
+
+def test_a_source_that_is_not_complete_is_named(store, tmp_path):
+  flags = (f"--cache={tmp_path / 'cache'}", f"--workdir={tmp_path / 'run'}")
+  said = _run(store, "launch", f"--data={PLACE}/none", *flags, *FLAGS, status=1)
+  assert f"error: {PLACE}/none should be a prepared directory: " in said
+  assert f"{PLACE}/none/prepare.json: no such file" in said
+  assert "Traceback" not in said
+  said = _run(
+    store, "launch", "--data=x", f"--workdir={PLACE}/run", *FLAGS, status=1
+  )
+  assert f"--workdir={PLACE}/run: should be a path of this machine" in said
