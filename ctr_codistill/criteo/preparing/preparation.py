@@ -14,8 +14,8 @@ from typing import Any
 
 from ctr_codistill import places
 from ctr_codistill.criteo import prepared
-from ctr_codistill.criteo.preparing import count_pass
-from ctr_codistill.criteo.preparing import encode_pass
+from ctr_codistill.criteo.preparing.engine import Engine
+from ctr_codistill.criteo.preparing.engine import Local
 from ctr_codistill.criteo.preparing.job import Job
 from ctr_codistill.criteo.preparing.job import Options
 from ctr_codistill.criteo.preparing.job import Progress
@@ -37,6 +37,7 @@ def prepare(
   clock: Callable[[], float],
   progress: Progress = lambda name, rows: lambda done: None,
   layout: Layout = layouts.CRITEO,
+  engine: Engine | None = None,
 ) -> dict[str, Any]:
   """Makes the prepared directory `output` and returns what `prepare.json` says.
 
@@ -48,6 +49,7 @@ def prepare(
     clock: seconds, for the summary.
     progress: is told of each pass and of rows done.
     layout: of the logs.
+    engine: that runs the passes; `None` is this process.
 
   Raises:
     InputError: inputs missing, empty, broken or without labels; too many bad
@@ -64,11 +66,12 @@ def prepare(
       f"{paths[0]}:1 has {layout.columns} columns, hence no label; "
       "there is nothing to learn from"
     )
+  engine = engine or Local()
   job = Job(paths, layout, output, options, rows=0)
-  told = _told(job)
+  told = _told(job) | {"engine": engine.name}
   with prepared.claim(output, told, overwrite=options.overwrite) as summary:
     try:
-      return summary or _run(job, Ledger(output, clock), progress)
+      return summary or _run(job, Ledger(output, clock), progress, engine)
     except OSError as error:
       raise InputError(
         f"{error.filename or output}: {error.strerror or error}; mend it and "
@@ -108,15 +111,15 @@ def _version(path: str) -> str:
   return f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
 
 
-def _run(job: Job, ledger: Ledger, progress: Progress) -> dict[str, Any]:
+def _run(
+  job: Job, ledger: Ledger, progress: Progress, engine: Engine
+) -> dict[str, Any]:
   """Does what the ledger says is not done; returns the summary."""
   if ledger.state.rows is None:
-    done = progress("lines", None)
-    header = job.layout.header
-    ledger.note(rows=lines.count(job.paths, done, header=header))
+    ledger.note(rows=engine.lines(job, progress))
   job = dataclasses.replace(job, rows=ledger.state.rows)
-  schema = count_pass.run(job, ledger, progress)
-  written = encode_pass.run(job, ledger, schema, progress)
+  schema = engine.count(job, ledger, progress)
+  written = engine.encode(job, ledger, schema, progress)
   ledger.note()
   state = ledger.state
   summary = {

@@ -6,6 +6,7 @@ What the bytes are is said in `records`, which reads them.
 import dataclasses
 import os
 import pathlib
+import uuid
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,15 +124,26 @@ class ShardWriter:
     rows = np.concatenate(self._pending)
     shard, rest = rows[: self._shard_rows], rows[self._shard_rows :]
     self._pending, self._pending_rows = [rest], len(rest)
-    name = f"shard-{len(self._shards):05d}.rows"
-    size = _write_shard(self._directory / name, shard, self._block_rows)
-    self._shards.append(Shard(name=name, rows=len(shard), bytes=size))
+    number = len(self._shards)
+    self._shards.append(
+      write_shard(self._directory, number, shard, self._block_rows)
+    )
+
+
+def write_shard(
+  directory: pathlib.Path, number: int, rows: np.ndarray, block_rows: int
+) -> Shard:
+  """Writes shard `number`, all of whose rows are given; complete or absent."""
+  name = f"shard-{number:05d}.rows"
+  size = _write_shard(directory / name, rows, block_rows)
+  return Shard(name=name, rows=len(rows), bytes=size)
 
 
 def _write_shard(path: pathlib.Path, rows: np.ndarray, block_rows: int) -> int:
   """Writes a shard, whole or not at all; returns its bytes."""
   rows = np.ascontiguousarray(rows, records.ROW_TYPE)
-  aside = path.with_name(f".tmp-{path.name}")
+  # A name of its own: elsewhere someone may do the same work again.
+  aside = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
   try:
     with aside.open("wb") as file:
       for first in range(0, len(rows), block_rows):
