@@ -24,7 +24,7 @@ $(VENV)/.installed: requirements.txt
 	$(VENV)/bin/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/.tests: $(VENV)/.installed tests/requirements.txt
+$(VENV)/.tests: $(VENV)/.installed tests/requirements.txt requirements-beam.txt
 	$(VENV)/bin/python -m pip install --quiet -r tests/requirements.txt
 	touch $@
 

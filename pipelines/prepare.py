@@ -6,19 +6,28 @@ validate; values and statistics are counted over the training rows only. A job
 that was killed goes on where it was if the same command is given again.
 
   python -m pipelines.prepare --input='day_*.tsv.gz' --output=prepared
+
+With --runner the same passes run under Apache Beam, on one machine or many, and
+leave the same bytes: docs/beam.md.
 """
 
 import hashlib
 import os
 import re
+import shlex
 import time
 
 from absl import flags
 
 from ctr_codistill import places
 from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.preparing.beam_engine import BeamEngine
+from ctr_codistill.criteo.preparing.engine import Engine
+from ctr_codistill.criteo.preparing.engine import Local
 from ctr_codistill.criteo.preparing.preparation import Options
 from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.criteo.raw import pieces
+from ctr_codistill.errors import InputError
 from pipelines import command
 from pipelines.bars import Bars
 
@@ -98,6 +107,43 @@ _MAX_VOCABULARY = flags.DEFINE_integer(
   "values of a feature with an id of their own at most, the most frequent; 0 "
   "is no limit, and then memory grows with the vocabularies",
 )
+_RUNNER = flags.DEFINE_string(
+  "runner",
+  None,
+  "runs the passes under Apache Beam (requirements-beam.txt), by DirectRunner, "
+  "PortableRunner, FlinkRunner, ...; OUTPUT is then a directory that all "
+  "workers see (docs/beam.md)",
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+  "beam_options",
+  [],
+  "options for --runner, as Beam writes them, with spaces between, such as "
+  "'--job_endpoint=localhost:8099 --environment_type=LOOPBACK'",
+)
+_PIECE_BYTES = flags.DEFINE_integer(
+  "piece_bytes",
+  pieces.PIECE_BYTES,
+  "raw text that a worker of --runner takes at a time; a file that is "
+  "compressed or parquet is taken whole",
+)
+
+
+def _engine() -> Engine:
+  """Returns what the flags say runs the passes."""
+  options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
+  if _RUNNER.value:
+    if places.is_remote(_OUTPUT.value):
+      raise InputError(
+        "output should be a directory that all workers of --runner see, is "
+        f"{_OUTPUT.value}"
+      )
+    options = [f"--runner={_RUNNER.value}", *options]
+    return BeamEngine(options, piece_bytes=_PIECE_BYTES.value)
+  if options:
+    raise InputError(
+      f"beam_options should come with --runner, are {' '.join(options)}"
+    )
+  return Local()
 
 
 def _first(*values: int | None) -> int:
@@ -118,6 +164,7 @@ def _scratch() -> str | None:
 def main() -> int:
   """Runs the job that the flags describe."""
   command.reach(*_INPUT.value, _OUTPUT.value)
+  engine = _engine()
   layout = layout_files.read(_LAYOUT.value)
   options = Options(
     min_count=_first(_MIN_COUNT.value, layout.min_count, Options.min_count),
@@ -141,6 +188,7 @@ def main() -> int:
       progress=bars,
       layout=layout,
       scratch=_scratch(),
+      engine=engine,
     )
   print(preparation.described(summary, _OUTPUT.value))
   return 0

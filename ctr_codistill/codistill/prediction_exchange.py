@@ -19,15 +19,14 @@ What is left of a row is its logit in two bytes, at the row's place in its part.
 import dataclasses
 import json
 import logging
-import os
 import pathlib
-import uuid
 from collections.abc import Iterator
 from collections.abc import Sequence
 
 import numpy as np
 import xxhash
 
+from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo.order import Stretch
@@ -175,13 +174,7 @@ def write(path: pathlib.Path, logits: np.ndarray, step: int) -> None:
   """
   payload = logits.clip(-_FURTHEST, _FURTHEST).astype(_TYPE).tobytes()
   head = {"step": step, "rows": len(logits), "sum": _sum(step, payload)}
-  aside = path.parent / f"{stamped.ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
-  try:
-    aside.write_bytes(json.dumps(head).encode() + b"\n" + payload)
-    os.replace(aside, path)
-  except BaseException:
-    aside.unlink(missing_ok=True)
-    raise
+  places.write_bytes(path, json.dumps(head).encode() + b"\n" + payload)
 
 
 def read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:

@@ -7,6 +7,7 @@ the reason.
 import math
 import os
 import pathlib
+import shutil
 from collections.abc import Sequence
 
 from ctr_codistill import places
@@ -42,12 +43,12 @@ class Quarantine:
   ) -> None:
     self._rows = rows
     self._max_fraction = max_fraction
-    self._folder = directory and pathlib.Path(directory) / FOLDER
+    self._path = None if directory is None else path(directory)
     self._file = None
-    self._shown: list[str] = []
+    self.shown: tuple[str, ...] = ()
     self.rows = bad
     self.size = size
-    if self._folder:
+    if self._path:
       self._cut()
 
   def __enter__(self) -> "Quarantine":
@@ -74,14 +75,23 @@ class Quarantine:
     """
     for line in bad:
       self._write(line)
-      if len(self._shown) < _SHOWN:
-        self._shown.append(f"{line.path}:{line.line}: {line.reason}")
-    self.rows += len(bad)
+    shown = [f"{b.path}:{b.line}: {b.reason}" for b in bad[:_SHOWN]]
+    self.note(len(bad), shown)
+
+  def note(self, bad: int, shown: Sequence[str]) -> None:
+    """Counts bad lines that are kept elsewhere; raises as `add`.
+
+    Args:
+      bad: how many.
+      shown: what the error says of the first of them.
+    """
+    self.shown = (*self.shown, *shown)[:_SHOWN]
+    self.rows += bad
     if self.rows > self.allowed:
       raise InputError(
         f"of {self._rows} lines at most {self.allowed} may be bad "
         f"(max_bad_fraction={self._max_fraction:g}), {self.rows} are so far: "
-        + "; ".join(self._shown)
+        + "; ".join(self.shown)
       )
 
   def flush(self) -> None:
@@ -91,27 +101,41 @@ class Quarantine:
       os.fsync(self._file.fileno())
 
   def _cut(self) -> None:
-    path = self._folder / _FILE
-    found = path.stat().st_size if path.exists() else 0
+    found = self._path.stat().st_size if self._path.exists() else 0
     if found < self.size:
-      raise InputError(f"{path} was left with {self.size} bytes, has {found}")
+      raise InputError(
+        f"{self._path} was left with {self.size} bytes, has {found}"
+      )
     if self.size:
-      os.truncate(path, self.size)
+      os.truncate(self._path, self.size)
     else:
-      path.unlink(missing_ok=True)
+      self._path.unlink(missing_ok=True)
 
   def _write(self, line: BadLine) -> None:
-    if not self._folder:
+    if not self._path:
       return
     if not self._file:
-      self._folder.mkdir(parents=True, exist_ok=True)
-      self._file = (self._folder / _FILE).open("ab")
+      self._path.parent.mkdir(parents=True, exist_ok=True)
+      self._file = self._path.open("ab")
     self.size += self._file.write(_text(line))
 
 
 def write(path: str | os.PathLike, bad: Sequence[BadLine]) -> None:
   """Writes bad lines as a file like those of `Quarantine`."""
   places.write_bytes(path, b"".join(map(_text, bad)))
+
+
+def path(directory: str | os.PathLike) -> pathlib.Path:
+  """Returns where the bad lines of a prepared directory lie, if it has any."""
+  return pathlib.Path(directory, FOLDER, _FILE)
+
+
+def join(directory: str | os.PathLike, parts: Sequence[pathlib.Path]) -> None:
+  """Makes the file that `Quarantine` keeps in `directory` of parts of it."""
+  with places.written(path(directory)) as file:
+    for part in parts:
+      with part.open("rb") as source:
+        shutil.copyfileobj(source, file)
 
 
 def _text(line: BadLine) -> bytes:

@@ -5,6 +5,7 @@ what it saw in memory.
 """
 
 import dataclasses
+import functools
 import itertools
 import pathlib
 import shutil
@@ -34,7 +35,8 @@ from ctr_codistill.criteo.schema import Categorical
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
 
-_RUNS = "runs"
+RUNS = "runs"
+"""The folder of runs in that of the ledger."""
 _NOTED_BLOCKS = 512
 """Blocks after which the counts go to disk even if there is room for them."""
 
@@ -46,29 +48,30 @@ def run(job: Job, ledger: Ledger, progress: Progress) -> Schema:
     InputError: no row is left for training, or too many lines are bad.
     OSError: such as a full disk.
   """
-  folder = job.output / ledgers.FOLDER / _RUNS
+  folder = job.output / ledgers.FOLDER / RUNS
   if ledger.state.schema is None:
-    tally = _tally(job, ledger.state.counted, folder)
+    tally = tallied(job, ledger.state.counted, folder)
     _count(job, ledger, tally, progress("count", job.train_rows))
-    _make(job, ledger, tally, progress("vocabularies", None))
+    make(job, ledger, tally, progress("vocabularies", None))
   shutil.rmtree(folder, ignore_errors=True)
   return schemas.from_json(ledger.state.schema)
 
 
-def _tally(job: Job, counted: Counted, folder: pathlib.Path) -> Tally:
-  names = _names(job)
+def tallied(job: Job, found: Counted, folder: pathlib.Path) -> Tally:
+  """Returns what was counted so far, its runs in `folder`."""
+  names = counted_names(job)
   return Tally(
     names,
     folder,
     most_bytes=job.options.count_bytes,
     threads=job.options.threads,
-    start=counted.counts(len(job.layout.numeric), len(names)),
-    runs=counted.runs,
-    spilled_bytes=counted.spilled_bytes,
+    start=found.counts(len(job.layout.numeric), len(names)),
+    runs=found.runs,
+    spilled_bytes=found.spilled_bytes,
   )
 
 
-def _names(job: Job) -> tuple[str, ...]:
+def counted_names(job: Job) -> tuple[str, ...]:
   """Returns the features whose values are counted, as `Rows.categorical`."""
   layout = job.layout
   return layout.categorical + (layout.numeric if layout.binned else ())
@@ -78,12 +81,10 @@ def _count(
   job: Job, ledger: Ledger, tally: Tally, done: Callable[[int], None]
 ) -> None:
   """Adds the training rows to `tally`."""
-  counted = ledger.state.counted
-  bad = Quarantine(
-    job.rows, job.options.max_bad_fraction, None, bad=counted.bad
-  )
-  row, blocks = counted.row, 0  # blocks since the last note
-  done(counted.rows)
+  before = ledger.state.counted
+  bad = Quarantine(job.rows, job.options.max_bad_fraction, None, bad=before.bad)
+  row, blocks = before.row, 0  # blocks since the last note
+  done(before.rows)
   for rows, counts in _blocks(job, row, bad.allowed):
     bad.add(rows.bad)
     full = tally.add(counts)
@@ -93,11 +94,6 @@ def _count(
       tally.spill()
       ledger.note(counted=_counted(tally, row, bad.rows))
       blocks = 0
-  if not tally.counts.rows:
-    raise InputError(
-      f"no row is left for training: {job.rows} lines, the first "
-      f"{job.train_rows} are for it"
-    )
   if tally.runs and blocks:
     tally.spill()
     ledger.note(counted=_counted(tally, row, bad.rows))
@@ -113,12 +109,17 @@ def _blocks(
   blocks = itertools.dropwhile(lambda block: block.row < start, blocks)
   blocks = itertools.takewhile(lambda block: block.row < job.train_rows, blocks)
 
-  def counted(block: lines.Block) -> tuple[parsing.Rows, Counts]:
-    rows = parsing.parse(block, job.layout, most_bad)
-    stop = int(np.searchsorted(rows.lines, job.train_rows))
-    return rows, counting.count(rows, stop)
+  function = functools.partial(counted, job, most_bad)
+  return parallel.in_order(function, blocks, job.options.threads)
 
-  return parallel.in_order(counted, blocks, job.options.threads)
+
+def counted(
+  job: Job, most_bad: int, block: lines.Block
+) -> tuple[parsing.Rows, Counts]:
+  """Returns the rows of a block, and the counts of those for training."""
+  rows = parsing.parse(block, job.layout, most_bad)
+  stop = int(np.searchsorted(rows.lines, job.train_rows))
+  return rows, counting.count(rows, stop)
 
 
 def _counted(tally: Tally, row: int, bad: int) -> Counted:
@@ -132,13 +133,18 @@ def _counted(tally: Tally, row: int, bad: int) -> Counted:
   )
 
 
-def _make(
+def make(
   job: Job, ledger: Ledger, tally: Tally, done: Callable[[int], None]
 ) -> None:
-  """Writes the vocabularies and notes the schema."""
+  """Writes the vocabularies and notes the schema; raises as `run`."""
   options, names = job.options, job.layout.categorical
+  if not tally.counts.rows:
+    raise InputError(
+      f"no row is left for training: {job.rows} lines, the first "
+      f"{job.train_rows} are for it"
+    )
 
-  def make(place: int) -> tuple[Categorical, dict[str, int]]:
+  def feature(place: int) -> tuple[Categorical, dict[str, int]]:
     found = counting.vocabulary(
       tally.values(place), options.min_count, options.max_vocabulary
     )
@@ -147,11 +153,11 @@ def _make(
     return Categorical(name, size, options.oov, sha256), _facts(found)
 
   made, facts = [], {}
-  for feature, said in parallel.in_order(
-    make, range(len(names)), options.threads
+  for one, said in parallel.in_order(
+    feature, range(len(names)), options.threads
   ):
-    made.append(feature)
-    facts[feature.name] = said
+    made.append(one)
+    facts[one.name] = said
     done(said["distinct"])
   schema = Schema(
     counting.numerics(tally.counts, job.layout.numeric), tuple(made)

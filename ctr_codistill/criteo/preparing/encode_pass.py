@@ -41,7 +41,14 @@ def run(
     for rows, encoded in _rows(job, schema, output):
       output.write(rows, encoded)
       done(rows.lines_in)
-    return _sums(job, ledger.state.counted.rows, output)
+    return sums(
+      job,
+      counted=ledger.state.counted.rows,
+      read=output.row,
+      train=output.train.rows,
+      validation=output.validation.rows,
+      bad=output.bad.rows,
+    )
 
 
 def _rows(
@@ -134,18 +141,30 @@ def _writer(
   )
 
 
-def _sums(job: Job, counted: int, output: _Output) -> dict[str, int]:
-  """Returns the rows in and out, which must be as many."""
-  train, validation = output.train.rows, output.validation.rows
-  bad = output.bad.rows
+def sums(
+  job: Job, *, counted: int, read: int, train: int, validation: int, bad: int
+) -> dict[str, int]:
+  """Returns the rows in and out for the summary.
+
+  Args:
+    job: says how many lines there should be.
+    counted: training rows behind the vocabularies.
+    read: lines that were encoded or bad.
+    train: rows in shards.
+    validation: rows in shards.
+    bad: lines in quarantine.
+
+  Raises:
+    InputError: they are not as many, or there is no row for validation.
+  """
   if not validation:
     raise InputError(
       f"no row is left for validation: {job.rows} lines, the last "
       f"{job.rows - job.train_rows} are for it"
     )
-  if not job.rows == output.row == train + validation + bad:
+  if not job.rows == read == train + validation + bad:
     raise InputError(
-      f"{job.rows} rows were counted, {output.row} read, {train + validation} "
+      f"{job.rows} rows were counted, {read} read, {train + validation} "
       f"written and {bad} quarantined; did the input change meanwhile? "
       "--overwrite starts anew"
     )
@@ -155,7 +174,7 @@ def _sums(job: Job, counted: int, output: _Output) -> dict[str, int]:
       "written; did the input change meanwhile? --overwrite starts anew"
     )
   return {
-    "rows_in": output.row,
+    "rows_in": read,
     "rows_out": train + validation,
     "rows_quarantined": bad,
     "rows_train": train,

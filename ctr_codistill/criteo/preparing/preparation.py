@@ -15,8 +15,8 @@ from typing import Any
 
 from ctr_codistill import places
 from ctr_codistill.criteo import prepared
-from ctr_codistill.criteo.preparing import count_pass
-from ctr_codistill.criteo.preparing import encode_pass
+from ctr_codistill.criteo.preparing.engine import Engine
+from ctr_codistill.criteo.preparing.engine import Local
 from ctr_codistill.criteo.preparing.job import Job
 from ctr_codistill.criteo.preparing.job import Options
 from ctr_codistill.criteo.preparing.job import Progress
@@ -40,6 +40,7 @@ def prepare(
   progress: Progress = lambda name, rows: lambda done: None,
   layout: Layout = layouts.CRITEO,
   scratch: str | os.PathLike | None = None,
+  engine: Engine | None = None,
 ) -> dict[str, Any]:
   """Makes the prepared directory `output` and returns what `prepare.json` says.
 
@@ -53,6 +54,7 @@ def prepare(
     layout: of the logs.
     scratch: local directory for what is not done yet, if `output` is remote;
       deleted at the end. The job goes on if it finds it again.
+    engine: that runs the passes; `None` is this process.
 
   Raises:
     InputError: inputs missing, empty, broken or without labels; too many bad
@@ -67,13 +69,20 @@ def prepare(
       f"{paths[0]}:1 has {layout.columns} columns, hence no label; "
       "there is nothing to learn from"
     )
+  engine = engine or Local()
+  if remote and engine.name != Local.name:
+    raise InputError(
+      f"output should be a directory that all workers of {engine.name} see, is "
+      f"{output}"
+    )
   work = pathlib.Path(scratch or output)
   job = Job(paths, layout, work, options, rows=0, remote=remote)
+  told = _told(job) | {"engine": engine.name}
   with prepared.claim(
-    remote or work, _told(job), overwrite=options.overwrite, scratch=scratch
+    remote or work, told, overwrite=options.overwrite, scratch=scratch
   ) as summary:
     try:
-      return summary or _run(job, Ledger(work, clock), progress)
+      return summary or _run(job, Ledger(work, clock), progress, engine)
     except OSError as error:
       raise InputError(
         f"{places.said(error, work)}; mend it and start again: the job goes on "
@@ -134,15 +143,15 @@ def _version(path: str) -> str:
   return f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
 
 
-def _run(job: Job, ledger: Ledger, progress: Progress) -> dict[str, Any]:
+def _run(
+  job: Job, ledger: Ledger, progress: Progress, engine: Engine
+) -> dict[str, Any]:
   """Does what the ledger says is not done; returns the summary."""
   if ledger.state.rows is None:
-    done = progress("lines", None)
-    header = job.layout.header
-    ledger.note(rows=lines.count(job.paths, done, header=header))
+    ledger.note(rows=engine.lines(job, progress))
   job = dataclasses.replace(job, rows=ledger.state.rows)
-  schema = count_pass.run(job, ledger, progress)
-  written = encode_pass.run(job, ledger, schema, progress)
+  schema = engine.count(job, ledger, progress)
+  written = engine.encode(job, ledger, schema, progress)
   ledger.note()
   state = ledger.state
   summary = {

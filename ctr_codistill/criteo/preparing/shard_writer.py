@@ -125,22 +125,25 @@ class ShardWriter:
     rows = np.concatenate(self._pending)
     shard, rest = rows[: self._shard_rows], rows[self._shard_rows :]
     self._pending, self._pending_rows = [rest], len(rest)
-    name = f"shard-{len(self._shards):05d}.rows"
-    path = os.path.join(self._directory, name)
-    size = _write_shard(path, shard, self._block_rows)
-    self._shards.append(Shard(name=name, rows=len(shard), bytes=size))
+    number = len(self._shards)
+    self._shards.append(
+      write_shard(self._directory, number, shard, self._block_rows)
+    )
 
 
-def _write_shard(path: str, rows: np.ndarray, block_rows: int) -> int:
-  """Writes a shard, whole or not at all; returns its bytes."""
+def write_shard(
+  directory: str | os.PathLike, number: int, rows: np.ndarray, block_rows: int
+) -> Shard:
+  """Writes shard `number`, all of whose rows are given; complete or absent."""
+  name = f"shard-{number:05d}.rows"
   rows = np.ascontiguousarray(rows, records.ROW_TYPE)
   # Durable, before anybody notes that the shard is there.
-  with places.written(path, durable=True) as file:
+  with places.written(os.path.join(directory, name), durable=True) as file:
     for first in range(0, len(rows), block_rows):
       block = memoryview(rows[first : first + block_rows]).cast("B")
       file.write(block)
       file.write(xxhash.xxh3_64_digest(block))
-    return file.tell()
+    return Shard(name=name, rows=len(rows), bytes=file.tell())
 
 
 def _check(directory: str, shards: Sequence[Shard]) -> None:

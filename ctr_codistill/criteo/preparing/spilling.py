@@ -7,6 +7,7 @@ the heads of all of them; nothing is estimated and nothing is lost.
 
 import os
 import pathlib
+import uuid
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ def write(table: pa.Table, path: str | os.PathLike) -> int:
   """
   path = pathlib.Path(path)
   table = grouped(table).sort_by("value")
-  aside = path.with_name(f".tmp-{path.name}")
+  # A name of its own: elsewhere someone may do the same work again.
+  aside = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex[:8]}")
   try:
     with aside.open("wb") as file:
       with ipc.new_file(file, TYPE) as writer:

@@ -73,8 +73,8 @@ class Tally:
     self._folder.mkdir(parents=True, exist_ok=True)
 
     def write(place: int) -> int:
-      path = self._path(self.runs, self._names[place])
-      return spilling.write(self.counts.values[place], path)
+      file = path(self._folder, self.runs, self._names[place])
+      return spilling.write(self.counts.values[place], file)
 
     places = range(len(self._names))
     sizes = parallel.in_order(write, places, self._threads)
@@ -87,8 +87,10 @@ class Tally:
   def values(self, place: int) -> Iterator[pa.Table]:
     """Yields each value of feature `place` once, with its count."""
     name = self._names[place]
-    paths = [self._path(run, name) for run in range(self.runs)]
+    paths = [path(self._folder, run, name) for run in range(self.runs)]
     return spilling.merged(paths, self.counts.values[place])
 
-  def _path(self, run: int, name: str) -> pathlib.Path:
-    return self._folder / f"{name}-{run:05d}.arrow"
+
+def path(folder: pathlib.Path, run: int, name: str) -> pathlib.Path:
+  """Returns where a run of the values of feature `name` lies."""
+  return folder / f"{name}-{run:05d}.arrow"

@@ -37,6 +37,11 @@ def start(path: str) -> bytes:
     return file.read(4)
 
 
+def is_compressed(path: str) -> bool:
+  """Tells whether a file is gzip or zstd."""
+  return start(path).startswith(tuple(m for m, _ in _COMPRESSED.values()))
+
+
 def open_text(path: str) -> BinaryIO:
   """Opens a file for reading, decompressed if it is compressed.
 

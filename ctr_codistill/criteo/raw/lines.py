@@ -8,6 +8,7 @@ row of a parquet file counts as a line.
 import dataclasses
 import os
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -124,13 +125,33 @@ def blocks(
       row += block.lines
 
 
+def text_blocks(
+  path: str, chunks: Iterable[bytes], *, line: int, row: int
+) -> Iterator[Block]:
+  """Yields the lines of a text that is given in chunks.
+
+  Args:
+    path: of the file that they are of.
+    chunks: the first one begins a line.
+    line: number of that line in its file, from 1.
+    row: and in the whole input, from 0.
+
+  Raises:
+    InputError: a line is longer than `LONGEST_LINE` bytes.
+  """
+  for text in _whole_lines(path, chunks):
+    count = _newlines(text) + (not text.endswith(b"\n"))
+    yield Block(path, line, row, text, count)
+    line, row = line + count, row + count
+
+
 def first_line(path: str) -> bytes:
   """Returns the first line of a text, without its end.
 
   Raises:
     InputError: as `blocks`.
   """
-  text = next(_whole_lines(path, 1 << 16))
+  text = next(_whole_lines(path, _chunks(path, 1 << 16)))
   return text.split(b"\n", 1)[0].removesuffix(b"\r")
 
 
@@ -147,7 +168,7 @@ def _blocks(path: str, block_bytes: int, header: bool) -> Iterator[Block]:
       yield Block(path, line, 0, b"", batch.num_rows, batch)
       line += batch.num_rows
     return
-  for text in _whole_lines(path, block_bytes):
+  for text in _whole_lines(path, _chunks(path, block_bytes)):
     if header and line == 1:
       _, _, text = text.partition(b"\n")
       line = 2
@@ -161,9 +182,9 @@ def _newlines(text: bytes) -> int:
   return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
 
 
-def _whole_lines(path: str, block_bytes: int) -> Iterator[bytes]:
+def _whole_lines(path: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
   rest = b""
-  for chunk in _chunks(path, block_bytes):
+  for chunk in chunks:
     text = rest + chunk
     cut = text.rfind(b"\n") + 1
     if cut:
