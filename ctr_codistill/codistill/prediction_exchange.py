@@ -98,11 +98,11 @@ class PredictionExchange:
     """
     self._pieces = list(self._cut())
     found, ages = [], [float("nan")]
-    for visit, places in self._pieces:
+    for visit, rows in self._pieces:
       for peer in self._peers:
         self._look(visit, peer)
-      logits = [values[places] for values, _ in visit.peers.values()]
-      found.append(_mean(logits, len(places)))
+      logits = [values[rows] for values, _ in visit.peers.values()]
+      found.append(_mean(logits, len(rows)))
       ages += [step - then for _, then in visit.peers.values()]
     return np.concatenate(found), float(np.fmax.reduce(ages))
 
@@ -112,9 +112,9 @@ class PredictionExchange:
     Those of a part are written, complete or absent, when its last row has come.
     """
     start = 0
-    for visit, places in self._pieces:
-      end = start + len(places)
-      visit.own[places] = logits[start:end]
+    for visit, rows in self._pieces:
+      end = start + len(rows)
+      visit.own[rows] = logits[start:end]
       start = end
       if visit.at == len(visit.stretch.places):
         self._write(visit, step)
@@ -129,10 +129,10 @@ class PredictionExchange:
     wanted = self._batch_rows
     while wanted:
       visit = self._visit
-      places = visit.stretch.places[visit.at : visit.at + wanted]
-      visit.at += len(places)
-      wanted -= len(places)
-      yield visit, places
+      rows = visit.stretch.places[visit.at : visit.at + wanted]
+      visit.at += len(rows)
+      wanted -= len(rows)
+      yield visit, rows
       if visit.at == len(visit.stretch.places):
         self._visit = self._next()
 
