@@ -14,7 +14,7 @@ from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
 _COMPRESSED = {
-  "gzip": (b"\x1f\x8b", ".gz"),
+  "gzip": (b"\x1f\x8b\x08", ".gz"),  # with the one method that there is
   "zstd": (b"\x28\xb5\x2f\xfd", ".zst"),
 }
 
