@@ -14,6 +14,7 @@ the share of the rate that it stands against.
 
   python -m pipelines.benchmark --case=input     # where the input's time goes
   python -m pipelines.benchmark --case=shuffle   # how well it shuffles
+  python -m pipelines.benchmark --case=updates   # tables of 1e5 and 1e7 rows
 """
 
 import json
@@ -30,6 +31,7 @@ from absl import flags
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
 from pipelines import benchmark_input
+from pipelines import benchmark_updates
 from pipelines import command
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write")
@@ -44,11 +46,11 @@ _HIDDEN = flags.DEFINE_list("hidden", ["2560", "1024", "256"], "layer widths")
 _CASE = flags.DEFINE_enum(
   "case",
   None,
-  ["step", "input", "shuffle"],
+  ["step", "input", "shuffle", "updates"],
   "run this case alone and here, print its lines",
 )
 
-_INPUT = "input: "  # before the names of its parts
+_INPUT, _UPDATES = "input: ", "updates: "  # before the names of their parts
 _PEER_SCRIPTS = ("tfrs_keras.py", "pytorch.py")
 
 
@@ -68,15 +70,20 @@ def main() -> int:
       for key, value in _timed(name, line).items():
         found.setdefault(key, []).append(value)
   medians = {name: float(np.median(v)) for name, v in found.items()}
-  rates = {n: medians.pop(n) for n in list(medians) if n.startswith(_INPUT)}
+  rates, updates = _parts(medians, _INPUT), _parts(medians, _UPDATES)
   results = _results(medians)
-  results += benchmark_input.results(
-    {name.removeprefix(_INPUT): rate for name, rate in rates.items()}
-  )
+  results += benchmark_input.results(rates)
+  results += benchmark_updates.results(updates)
   stamped.write_json(_OUTPUT.value, results)
   for result in results:
     print(json.dumps(result))
   return 0
+
+
+def _parts(medians: dict[str, float], prefix: str) -> dict[str, float]:
+  """Takes the parts of one case out of `medians`, and returns them by name."""
+  names = [name for name in medians if name.startswith(prefix)]
+  return {name.removeprefix(prefix): medians.pop(name) for name in names}
 
 
 def _lines(case: str) -> list[dict]:
@@ -86,6 +93,9 @@ def _lines(case: str) -> list[dict]:
   if case == "input":
     rates = benchmark_input.rates(_BATCH.value)
     return [{"part": name, **rate} for name, rate in rates.items()]
+  if case == "updates":
+    times = benchmark_updates.times()
+    return [{"part": name, "ms": ms} for name, ms in times.items()]
   return [{"ms": _step()}]
 
 
@@ -97,6 +107,7 @@ def _cases() -> dict[str, list[str]]:
   cases = {
     "ours": [*own, "--case=step", *shape],
     "input": [*own, "--case=input", f"--batch={_BATCH.value}"],
+    "updates": [*own, "--case=updates"],
   }
   if _PEERS.value:
     for script in _PEER_SCRIPTS:
@@ -110,7 +121,7 @@ def _timed(name: str, line: list[str]) -> dict[str, float]:
   """Returns ms a step or rows/s by case; none where a peer cannot run."""
   done = subprocess.run(line, capture_output=True, text=True, check=False)
   if done.returncode:
-    if name in ("ours", "input"):
+    if name in ("ours", "input", "updates"):
       raise InputError(f"the benchmark failed: {done.stderr[-2000:]}")
     reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
     print(f"{name} left out: {reason}", file=sys.stderr, flush=True)
@@ -119,6 +130,9 @@ def _timed(name: str, line: list[str]) -> dict[str, float]:
   if name == "input":
     parts = map(json.loads, lines)
     return {_INPUT + part["part"]: part["rows/s"] for part in parts}
+  if name == "updates":
+    parts = map(json.loads, lines)
+    return {_UPDATES + part["part"]: part["ms"] for part in parts}
   value = json.loads(lines[-1])
   return value["ms"] if name == "ours" else {name: value["ms_median"]}
 

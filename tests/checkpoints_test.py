@@ -12,12 +12,21 @@ from ctr_codistill.models import optimizers
 from ctr_codistill.training.checkpoints import Checkpoints
 from ctr_codistill.training.trainer import Trainer
 
+RULES = {
+  "adagrad": {"name": "adagrad"},
+  "sgd": {"name": "sgd"},
+  "momentum": {"name": "sgd", "momentum": 0.5},
+  "adam": {"name": "adam"},
+  "ftrl": {"name": "ftrl"},
+}
 
-def _trainer(schema, model, seed=1):
+
+def _trainer(schema, model, seed=1, **optimizer):
+  optimizer = config.Optimizer(**{"decay": "linear", **optimizer})
   return Trainer(
     tf.distribute.get_strategy(),
     lambda: networks.build(model, schema, seed=seed),
-    lambda: optimizers.build(config.Optimizer(decay="linear"), steps=20),
+    lambda: optimizers.build(optimizer, steps=20),
     numerics=2,
     batch_size=16,
   )
@@ -68,8 +77,7 @@ def test_weights_and_slots_come_back_and_go_on_alike(
   assert checkpoints.latest() == 4
   checkpoints.restore(4)
   assert _equal(_state(first), _state(second))
-  # A table and four others have a slot each; two optimizers count steps and
-  # hold a rate.
+  # A table and four others have a slot each; two optimizers count steps.
   assert len(_state(second)) == 5 + 5 + 2
   for trainer in (first, second):
     _train(trainer, rows, range(4, 7))
@@ -129,3 +137,46 @@ def test_a_checkpoint_that_lacks_a_part_is_named(schema, tiny, tmp_path):
   Checkpoints(tmp_path, keep=2, model=trainer.model).save(3)
   with pytest.raises(InputError, match=r"/3 does not fit this model"):
     _checkpoints(tmp_path, trainer).restore(3)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+  "course",
+  [
+    {"decay": "linear", "warmup_steps": 4},
+    {"decay": "cosine"},
+    {"decay": "step", "decay_boundaries": [3, 5]},
+  ],
+)
+def test_a_training_that_goes_on_has_the_bits_of_an_unbroken_one(
+  schema, tiny, rows, tmp_path, rule, course
+):
+  fields = {**RULES[rule], **course}
+  unbroken = _trainer(schema, tiny, **fields)
+  _train(unbroken, rows, range(3))
+  _checkpoints(tmp_path, unbroken).save(3)
+  _train(unbroken, rows, range(3, 7))
+  second = _trainer(schema, tiny, seed=2, **fields)
+  _checkpoints(tmp_path, second).restore(3)
+  _train(second, rows, range(3, 7))
+  assert _equal(_state(unbroken), _state(second))
+
+
+@pytest.mark.parametrize("part", ["name", "embedding_name"])
+@pytest.mark.parametrize("saved", RULES)
+@pytest.mark.parametrize("wanted", RULES)
+def test_the_state_of_one_rule_does_not_fit_another(
+  schema, tiny, tmp_path, part, saved, wanted
+):
+  def checkpoints(rule):
+    fields = {**RULES[rule]}
+    if part == "embedding_name":
+      fields = {**fields, "embedding_name": fields["name"], "name": "adagrad"}
+    return _checkpoints(tmp_path, _trainer(schema, tiny, **fields))
+
+  checkpoints(saved).save(3)
+  if saved == wanted:
+    checkpoints(wanted).restore(3)
+    return
+  with pytest.raises(InputError, match=r"/3 does not fit this model"):
+    checkpoints(wanted).restore(3)

@@ -20,11 +20,23 @@ WRONG = [
   ("model.embedding_scale", 0.0, "should be above 0, is 0.0"),
   ("model.numeric", "raw", "one of log, bins, both, is 'raw'"),
   ("model.dropout", 1.0, "at least 0, at most 0.99, is 1.0"),
-  ("optimizer.name", "adam", "one of adagrad, sgd, is 'adam'"),
+  ("optimizer.name", "lamb", "one of adagrad, adam, ftrl, sgd, is 'lamb'"),
+  ("optimizer.embedding_name", "lazy", "empty or one of .*, is 'lazy'"),
   ("optimizer.learning_rate", -0.1, "should be above 0, is -0.1"),
   ("optimizer.embedding_learning_rate", 0.0, "should be above 0, is 0.0"),
-  ("optimizer.decay", "cosine", "one of constant, linear, is 'cosine'"),
-  ("optimizer.initial_accumulator", 0.0, "should be above 0, is 0.0"),
+  ("optimizer.decay", "root", "one of .*, cosine, step, is 'root'"),
+  ("optimizer.warmup_steps", -1, "warmup_steps .* at least 0, is -1"),
+  ("optimizer.decay_boundaries", [5, 5], r"each above .*, is \(5, 5\)"),
+  ("optimizer.decay_factor", 1.5, "at least 0, at most 1, is 1.5"),
+  ("optimizer.clip_norm", -0.1, "clip_norm should be at least 0, is -0.1"),
+  ("optimizer.initial_accumulator", 0.0, "at least 1e-30, is 0.0"),
+  ("optimizer.momentum", 1.0, "at least 0, at most 0.9999, is 1.0"),
+  ("optimizer.beta1", 1.0, "at least 0, at most 0.9999, is 1.0"),
+  ("optimizer.beta2", 1.0, "at least 0, at most 0.999999, is 1.0"),
+  ("optimizer.epsilon", 0.0, "epsilon should be above 0, is 0.0"),
+  ("optimizer.l1", -1e-4, "l1 should be at least 0, is -0.0001"),
+  ("optimizer.l2", -1e-4, "l2 should be at least 0, is -0.0001"),
+  ("optimizer.learning_rate_power", 0.5, "at least -1, at most 0, is 0.5"),
   ("training.batch_size", 0, "training.batch_size .* at least 1, is 0"),
   ("training.epochs", 0.0, "training.epochs should be above 0, is 0.0"),
   ("training.max_steps", -1, "training.max_steps .* at least 0, is -1"),
@@ -60,10 +72,22 @@ OTHER = {
   },
   "optimizer": {
     "name": "sgd",
+    "embedding_name": "ftrl",
     "learning_rate": 1 / 3,
     "embedding_learning_rate": 1e-7,
-    "decay": "linear",
+    "decay": "step",
+    "warmup_steps": 3,
+    "decay_boundaries": [5, 8],
+    "decay_factor": 0.5,
+    "clip_norm": 2.5,
     "initial_accumulator": 0.1,
+    "momentum": 0.9,
+    "beta1": 0.8,
+    "beta2": 0.99,
+    "epsilon": 1e-9,
+    "l1": 1e-3,
+    "l2": 1e-2,
+    "learning_rate_power": -0.3,
   },
   "training": {
     "batch_size": 10,
@@ -167,6 +191,27 @@ def test_an_overlap_is_a_matter_of_groups_that_share(sharing):
     config.Data(sharing=sharing, overlap=0.4)
   assert config.Data(sharing=sharing).overlap == 1
   assert config.Data(overlap=0).sharing == "same"
+
+
+@pytest.mark.parametrize(
+  ("fields", "said"),
+  [
+    ({"decay": "step"}, r"is \(\) with step"),
+    ({"decay": "cosine", "decay_boundaries": [7]}, r"is \(7,\) with cosine"),
+    ({"decay_boundaries": [7]}, r"is \(7,\) with constant"),
+  ],
+)
+def test_boundaries_belong_to_the_decay_by_steps(fields, said):
+  said = f"decay_boundaries should be given with decay step, .*, {said}"
+  with pytest.raises(InputError, match=said):
+    config.Optimizer(**fields)
+
+
+@pytest.mark.parametrize("boundaries", [[0], [-1, 3], [3, 2]])
+def test_boundaries_rise_from_above_zero(boundaries):
+  said = "decay_boundaries should be each above the one before it"
+  with pytest.raises(InputError, match=said):
+    config.Optimizer(decay="step", decay_boundaries=boundaries)
 
 
 def test_json_gives_an_equal_experiment():

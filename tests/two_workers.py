@@ -26,6 +26,14 @@ BATCH = 16  # examples over both workers
 STEPS = 6
 CHECKPOINT = 4  # steps before it
 WEIGHT = 0.7
+RULES = {
+  "adagrad": {"name": "adagrad"},
+  "sgd": {"name": "sgd"},
+  "momentum": {"name": "sgd", "momentum": 0.9, "decay": "cosine"},
+  "adam": {"name": "adam", "epsilon": 0.1},
+  "ftrl": {"name": "ftrl", "l1": 1e-3, "l2": 1e-2},
+  "clipped": {"name": "adagrad", "embedding_name": "sgd", "clip_norm": 0.05},
+}
 
 
 def trainer(strategy, prepared, name):
@@ -33,10 +41,10 @@ def trainer(strategy, prepared, name):
   schema = schemas.read(prepared)
   model = config.Model(hidden=(4,), embedding_dim=2, embedding_scale=0.5)
   optimizer = config.Optimizer(
-    name=name,
     learning_rate=0.1,
     embedding_learning_rate=0.2,
     initial_accumulator=0.1,
+    **RULES[name],
   )
   return Trainer(
     strategy,
@@ -70,6 +78,16 @@ def weights(trainer):
   return np.concatenate([w.numpy().ravel() for w in trainer.model.weights])
 
 
+def collectives(trainer):
+  """Returns the operations of a step that every worker must take part in."""
+  graph = trainer._step.get_concrete_function(
+    tf.zeros([BATCH // 2, 6], tf.int32), trainer.no_opinion, tf.constant(0.0)
+  ).graph.as_graph_def()
+  nodes = [graph.node, *(f.node_def for f in graph.library.function)]
+  kinds = [node.op for part in nodes for node in part]
+  return sorted(kind for kind in kinds if kind.startswith("Collective"))
+
+
 def _group(strategy, prepared, name, index, root):
   """Trains as a worker of the group; the chief leaves a checkpoint."""
   own = trainer(strategy, prepared, name)
@@ -77,7 +95,11 @@ def _group(strategy, prepared, name, index, root):
   if index == 0:
     _checkpoints(root / name, own).save(CHECKPOINT)
   terms = train(own, prepared, range(CHECKPOINT, STEPS), part=index, parts=2)
-  return {f"{name}/group": weights(own), f"{name}/terms": terms}
+  return {
+    f"{name}/group": weights(own),
+    f"{name}/terms": terms,
+    f"{name}/collectives": collectives(own),
+  }
 
 
 def _alone(prepared, name):
@@ -86,14 +108,14 @@ def _alone(prepared, name):
   return {f"{name}/alone": weights(own), f"{name}/alone/terms": terms}
 
 
-def _resumed(strategy, agreement, prepared, root, index):
+def _resumed(strategy, agreement, prepared, name, index, root):
   """Goes on from the checkpoint, as a group that was started again does."""
-  own = trainer(strategy, prepared, "adagrad")
-  checkpoints = _checkpoints(root / "adagrad", own)
+  own = trainer(strategy, prepared, name)
+  checkpoints = _checkpoints(root / name, own)
   (step,) = agreement.chosen(1, lambda: [checkpoints.latest()])
   checkpoints.restore(step)
   train(own, prepared, range(step, STEPS), part=index, parts=2)
-  return {"adagrad/resumed": weights(own), "resumed/step": step}
+  return {f"{name}/resumed": weights(own), f"{name}/resumed/step": step}
 
 
 def _checkpoints(root, trainer):
@@ -119,11 +141,14 @@ def main(prepared, checkpoints, output):
   strategy = strategies.start(cluster, timeout=60, threads=1)
   agreement = Agreement(strategy)
   found = _agreed(agreement, cluster.index)
-  for name in ("adagrad", "sgd"):
+  for name in RULES:
     found |= _group(strategy, prepared, name, cluster.index, checkpoints)
     if cluster.is_chief:
       found |= _alone(prepared, name)
-  found |= _resumed(strategy, agreement, prepared, checkpoints, cluster.index)
+  for name in ("adagrad", "momentum", "adam"):
+    found |= _resumed(
+      strategy, agreement, prepared, name, cluster.index, checkpoints
+    )
   agreement.wait()
   np.savez(output, **found)
 

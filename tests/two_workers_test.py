@@ -13,6 +13,7 @@ import pytest
 
 SCRIPT = pathlib.Path(__file__).with_name("two_workers.py")
 SECONDS = 120
+RULES = ["adagrad", "sgd", "momentum", "adam", "ftrl", "clipped"]
 
 
 def _addresses(count):
@@ -71,13 +72,13 @@ def test_workers_agree_on_sums_and_on_what_the_chief_chose(found):
     assert worker["agreement/chosen"].tolist() == [2**52 + 1, -1]
 
 
-@pytest.mark.parametrize("name", ["adagrad", "sgd"])
+@pytest.mark.parametrize("name", RULES)
 def test_both_workers_hold_the_same_bits(found, name):
   one, other = (worker[f"{name}/group"] for worker in found)
   assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["adagrad", "sgd"])
+@pytest.mark.parametrize("name", RULES)
 def test_two_halves_of_a_batch_train_as_the_whole_does(found, name):
   # The ids of a batch repeat within its halves and across them.
   wanted = found[0][f"{name}/alone"]
@@ -85,13 +86,21 @@ def test_two_halves_of_a_batch_train_as_the_whole_does(found, name):
   assert np.ptp(wanted) > 0.1
 
 
-@pytest.mark.parametrize("name", ["adagrad", "sgd"])
+@pytest.mark.parametrize("name", RULES)
 def test_the_terms_of_the_halves_add_up(found, name):
   total = found[0][f"{name}/terms"] + found[1][f"{name}/terms"]
   np.testing.assert_allclose(total, found[0][f"{name}/alone/terms"], rtol=1e-5)
 
 
-def test_a_group_goes_on_from_its_checkpoint_with_the_same_bits(found):
+@pytest.mark.parametrize("name", RULES)
+def test_two_messages_a_step_go_around_whatever_the_rule(found, name):
+  # The ids of the table; then all gradients.
   for worker in found:
-    assert worker["resumed/step"] == 4
-    assert np.array_equal(worker["adagrad/resumed"], worker["adagrad/group"])
+    assert worker[f"{name}/collectives"].tolist() == ["CollectiveReduceV2"] * 2
+
+
+@pytest.mark.parametrize("name", ["adagrad", "momentum", "adam"])
+def test_a_group_goes_on_from_its_checkpoint_with_the_same_bits(found, name):
+  for worker in found:
+    assert worker[f"{name}/resumed/step"] == 4
+    assert np.array_equal(worker[f"{name}/resumed"], worker[f"{name}/group"])
