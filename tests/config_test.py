@@ -14,12 +14,17 @@ WRONG = [
   ("data.sharing", "own", "same, disjoint, coordinated, is 'own'"),
   ("data.overlap", 1.5, "data.overlap .* at least 0, at most 1, is 1.5"),
   ("data.window_rows", 0, "data.window_rows should be at least 1, is 0"),
-  ("model.name", "gbdt", "model.name should be one of dnn, dcn, is 'gbdt'"),
+  ("model.name", "gbdt", "one of dnn, dcn, .*package.module:func.* 'gbdt'"),
   ("model.hidden", [8, 0], r"should be each at least 1, is \(8, 0\)"),
+  ("model.activation", "tanh", "one of relu, smelu, swish, is 'tanh'"),
+  ("model.smelu_width", 0.0, "smelu_width should be above 0, is 0.0"),
   ("model.embedding_dim", 0, "model.embedding_dim should be .*, is 0"),
   ("model.embedding_scale", 0.0, "should be above 0, is 0.0"),
   ("model.numeric", "raw", "one of log, bins, both, is 'raw'"),
   ("model.dropout", 1.0, "at least 0, at most 0.99, is 1.0"),
+  ("model.cross_layers", 0, "cross_layers should be at least 1, is 0"),
+  ("model.bottom", [0], r"bottom should be each at least 1, is \(0,\)"),
+  ("model.precision", "int8", "one of float32, bfloat16, is 'int8'"),
   ("optimizer.name", "lamb", "one of adagrad, adam, ftrl, sgd, is 'lamb'"),
   ("optimizer.embedding_name", "lazy", "empty or one of .*, is 'lazy'"),
   ("optimizer.learning_rate", -0.1, "should be above 0, is -0.1"),
@@ -55,6 +60,7 @@ WRONG = [
   ("exchange.what", "weights", "one of snapshots, predictions, is 'weights'"),
   ("exchange.every_steps", 0, "exchange.every_steps .* at least 1, is 0"),
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
+  ("per_group", ["model.name=dcn"], "each GROUP:FIELD=VALUE"),
 ]
 
 # No field but data.sharing and data.overlap has its default.
@@ -69,6 +75,11 @@ OTHER = {
     "embedding_scale": 0.3,
     "numeric": "log",
     "dropout": 0.1,
+    "activation": "smelu",
+    "smelu_width": 0.5,
+    "cross_layers": 3,
+    "bottom": [9],
+    "precision": "bfloat16",
   },
   "optimizer": {
     "name": "sgd",
@@ -105,6 +116,7 @@ OTHER = {
   },
   "codistill": {"weight": 0.25, "burn_in_steps": 0, "taught_share": 0.5},
   "exchange": {"what": "predictions", "every_steps": 14, "keep": 2},
+  "per_group": ["1:model.name=dnn", "1:model.hidden=7"],
 }
 
 

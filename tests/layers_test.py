@@ -17,6 +17,7 @@ RANKS = {
   "errors": 0,
   "config": 0,
   "fields": 0,
+  "model_config": 0,
   "overrides": 0,
   "places": 0,
   "remote": 0,
