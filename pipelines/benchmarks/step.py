@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 
 from ctr_codistill import config
@@ -27,7 +26,6 @@ from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.schema import Schema
@@ -38,36 +36,18 @@ from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training.opinions import FromPredictions
 from ctr_codistill.training.opinions import FromSnapshots
 from ctr_codistill.training.trainer import Trainer
+from pipelines.benchmarks import work as works
+from pipelines.benchmarks.work import Work
 
 _WARM = 4  # steps that trace, and warm up
 _BATCHES = 8
+UNIT = "ms"
 _TAUGHT = config.Codistill(burn_in_steps=0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Work:
-  """One step's work, that of the peers.
-
-  Attributes:
-    batch: examples.
-    rows: of the table, over all 26 features; each is 16 wide.
-    hidden: widths of the layers.
-    precision: of the products, float32 or bfloat16.
-    steps: that are timed.
-  """
-
-  batch: int
-  rows: int
-  hidden: tuple[int, ...]
-  precision: str
-  steps: int
-
-  @property
-  def model(self) -> config.Model:
-    """The network."""
-    return config.Model(
-      hidden=self.hidden, numeric="log", precision=self.precision
-    )
+def lines(work: Work) -> list[dict[str, object]]:
+  """Returns the milliseconds of each kind of step, a line each."""
+  return [{"part": name, "ms": ms} for name, ms in times(work).items()]
 
 
 def times(work: Work) -> dict[str, float]:
@@ -75,7 +55,7 @@ def times(work: Work) -> dict[str, float]:
   strategy = strategies.start(strategies.Cluster(), timeout=60)
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    schema = _schema(folder, work.rows)
+    schema = works.schema(folder, work.rows)
     trainer = _trainer(strategy, schema, work)
     steps = {
       "plain": lambda step, rows: _plain(trainer, rows),
@@ -132,7 +112,7 @@ def _line(
 def _in_turn(
   steps: Mapping[str, Callable[[int, tf.Tensor], None]], work: Work
 ) -> dict[str, float]:
-  batches = [tf.constant(rows) for rows in _rows(work, _BATCHES)]
+  batches = [tf.constant(rows) for rows in works.batches(work, _BATCHES)]
   taken: dict[str, list[float]] = {name: [] for name in steps}
   for i in range(_WARM + work.steps):
     for name, step in steps.items():
@@ -263,38 +243,3 @@ def _product(m: int, k: int, n: int, dtype: tf.DType) -> float:
     multiply()
     taken.append(1e3 * (time.perf_counter() - start))
   return min(taken)
-
-
-def _schema(folder: pathlib.Path, rows: int) -> Schema:
-  """Returns a spec whose tables have `rows` in all, hashed ids alone."""
-  each = rows // len(schemas.CRITEO_CATEGORICAL)
-  boundaries = schemas.log_squared_boundaries()
-  empty = pa.array([], pa.binary())
-  schema = Schema(
-    tuple(
-      schemas.Numeric(n, 1.0, 1.5, boundaries) for n in schemas.CRITEO_NUMERIC
-    ),
-    tuple(
-      schemas.Categorical(n, 0, each - 1, vocabularies.write(empty, folder, n))
-      for n in schemas.CRITEO_CATEGORICAL
-    ),
-  )
-  schemas.write(schema, folder)
-  return schema
-
-
-def _rows(work: Work, count: int) -> list[np.ndarray]:
-  """Returns batches int32 `[batch, 40]` with Zipf-distributed ids."""
-  random = np.random.RandomState(0)
-  each = work.rows // 26
-  return [
-    np.concatenate(
-      [
-        random.randint(0, 2, (work.batch, 1)),
-        random.zipf(1.5, (work.batch, 13)).clip(0, 10**6),
-        random.zipf(1.2, (work.batch, 26)) % each,
-      ],
-      axis=1,
-    ).astype(np.int32)
-    for _ in range(count)
-  ]

@@ -2,13 +2,16 @@
 
 The training is a real one: made clicks, prepared, read as records, shuffled,
 trained on, logged, and published every 500 steps. Its bare step is timed before
-and after it in the same process, on its own batches.
+and after it, on batches of the same data.
 """
 
 import itertools
 import pathlib
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -26,24 +29,33 @@ from ctr_codistill.evaluation import curves
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.training import strategy as strategies
+from ctr_codistill.training import workdir
 from ctr_codistill.training.trainer import Trainer
-from ctr_codistill.training.workdir import Place
-from ctr_codistill.training.worker import Worker
-from pipelines.benchmark_step import Work
+from pipelines import config_flags
+from pipelines.benchmarks.work import Work
 
+UNIT = "examples/s"
 _PUBLISHED = 500
 _SUMMARIZED = 10
 _WARM = 20  # steps that trace, and fill what is read ahead
 
 
+def lines(work: Work) -> list[dict[str, object]]:
+  """Returns the rate of the process and of its step, a line each."""
+  return [{"part": name, UNIT: rate} for name, rate in rates(work).items()]
+
+
 def rates(work: Work) -> dict[str, float]:
   """Returns examples/s of the whole process and of its bare step."""
+  # First of all: TensorFlow takes no number of threads once it was used.
+  strategy = strategies.start(strategies.Cluster(), timeout=60)
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     _prepare(folder, work)
-    before = _bare(folder / "data", work)
+    bare = _bare(strategy, folder / "data", work)
+    before = bare()
     whole = _whole(folder, work)
-    after = _bare(folder / "data", work)
+    after = bare()
   return {"process": whole, "step": (before + after) / 2}
 
 
@@ -94,19 +106,24 @@ def _experiment(work: Work) -> config.Experiment:
 
 
 def _whole(folder: pathlib.Path, work: Work) -> float:
-  place = Place(
-    folder / "data", folder / "run", group=0, cluster=strategies.Cluster()
-  )
-  Worker(_experiment(work), place, clock=time.time).run()
-  steps, rate = curves.read(place.folder / "events", "examples_per_second")
+  """Returns the rate of a training in a process of its own, once it is warm."""
+  line = [sys.executable, "-m", "pipelines.launch", f"--data={folder / 'data'}"]
+  line += [f"--workdir={folder / 'run'}"]
+  line += config_flags.as_arguments(_experiment(work))
+  subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+  events = workdir.group_folder(folder / "run", 0) / "events"
+  steps, rate = curves.read(events, "examples_per_second")
   kept = np.array(rate)[np.array(steps) > _WARM]
-  return 1 / np.mean(1 / kept)
+  return float(1 / np.mean(1 / kept))
 
 
-def _bare(data: pathlib.Path, work: Work) -> float:
+def _bare(
+  strategy: tf.distribute.Strategy, data: pathlib.Path, work: Work
+) -> Callable[[], float]:
+  """Returns what times the step alone, on batches of the training's data."""
   schema = schemas.read(data)
   trainer = Trainer(
-    strategies.start(strategies.Cluster(), timeout=60),
+    strategy,
     lambda: networks.build(work.model, schema, seed=1),
     lambda: optimizers.build(config.Optimizer(), steps=1000),
     numerics=len(schema.numeric),
@@ -115,9 +132,13 @@ def _bare(data: pathlib.Path, work: Work) -> float:
   shards = records.open_shards(data / "train", schema)
   rows = dataset.batches(shards, Share(), batch_rows=work.batch)
   batches = [tf.constant(batch) for batch in itertools.islice(rows, 8)]
-  taken = []
-  for i in range(_WARM + work.steps):
-    start = time.perf_counter()
-    trainer.step(batches[i % 8], trainer.no_opinion, 0.0)[0].numpy()
-    taken.append(time.perf_counter() - start)
-  return work.batch / float(np.mean(taken[_WARM:]))
+
+  def rate() -> float:
+    taken = []
+    for i in range(_WARM + work.steps):
+      start = time.perf_counter()
+      trainer.step(batches[i % 8], trainer.no_opinion, 0.0)[0].numpy()
+      taken.append(time.perf_counter() - start)
+    return work.batch / float(np.mean(taken[_WARM:]))
+
+  return rate
