@@ -14,12 +14,17 @@ WRONG = [
   ("data.sharing", "own", "same, disjoint, coordinated, is 'own'"),
   ("data.overlap", 1.5, "data.overlap .* at least 0, at most 1, is 1.5"),
   ("data.window_rows", 0, "data.window_rows should be at least 1, is 0"),
-  ("model.name", "gbdt", "model.name should be one of dnn, dcn, is 'gbdt'"),
+  ("model.name", "gbdt", "should be one of dnn, dcn, dlrm, .*, is 'gbdt'"),
   ("model.hidden", [8, 0], r"should be each at least 1, is \(8, 0\)"),
+  ("model.activation", "gelu", "one of relu, smelu, swish, is 'gelu'"),
+  ("model.smelu_width", 0.0, "model.smelu_width should be above 0, is 0.0"),
   ("model.embedding_dim", 0, "model.embedding_dim should be .*, is 0"),
   ("model.embedding_scale", 0.0, "should be above 0, is 0.0"),
   ("model.numeric", "raw", "one of log, bins, both, is 'raw'"),
   ("model.dropout", 1.0, "at least 0, at most 0.99, is 1.0"),
+  ("model.cross_layers", 0, "model.cross_layers should be .* 1, is 0"),
+  ("model.bottom", [0], r"model.bottom should be each at least 1, is \(0,\)"),
+  ("model.precision", "float16", "one of float32, bfloat16, is 'float16'"),
   ("optimizer.name", "adam", "one of adagrad, sgd, is 'adam'"),
   ("optimizer.learning_rate", -0.1, "should be above 0, is -0.1"),
   ("optimizer.embedding_learning_rate", 0.0, "should be above 0, is 0.0"),
@@ -41,6 +46,7 @@ WRONG = [
   ("codistill.burn_in_steps", -7, "should be at least 0, is -7"),
   ("exchange.every_steps", 0, "exchange.every_steps .* at least 1, is 0"),
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
+  ("per_group", ["1"], r"should be each GROUP:FIELD=VALUE, is \('1',\)"),
 ]
 
 # No field but data.sharing has its default.
@@ -51,10 +57,15 @@ OTHER = {
   "model": {
     "name": "dcn",
     "hidden": [5, 6],
+    "activation": "smelu",
+    "smelu_width": 0.5,
     "embedding_dim": 3,
     "embedding_scale": 0.3,
     "numeric": "log",
     "dropout": 0.1,
+    "cross_layers": 3,
+    "bottom": [],
+    "precision": "bfloat16",
   },
   "optimizer": {
     "name": "sgd",
@@ -79,6 +90,7 @@ OTHER = {
   },
   "codistill": {"weight": 0.25, "burn_in_steps": 0},
   "exchange": {"every_steps": 14, "keep": 2},
+  "per_group": ["1:model.hidden=7,8", "0:training.epochs=2"],
 }
 
 
@@ -125,6 +137,8 @@ def test_a_number_is_finite(name, value):
 @pytest.mark.parametrize(
   ("name", "value", "said"),
   [
+    ("per_group", "1:model.name=dcn", "of type .*, is '1:model.name=dcn'"),
+    ("per_group", [1], r"per_group should be of type .*, is \[1\]"),
     ("groups", "2", "experiment.groups should be of type int, is '2'"),
     ("groups", True, "of type int, is True"),
     ("groups", 2.0, "of type int, is 2.0"),
@@ -165,6 +179,25 @@ def test_an_overlap_is_a_matter_of_groups_that_share(sharing):
     config.Data(sharing=sharing, overlap=0.4)
   assert config.Data(sharing=sharing).overlap == 1
   assert config.Data(overlap=0).sharing == "same"
+
+
+@pytest.mark.parametrize(
+  "name", ["gbm", "dnn:f", "my.models:make", "_a.b_2:_c", "modèles:réseau"]
+)
+def test_a_network_is_named_or_a_function_of_a_module(name):
+  if ":" in name:
+    assert config.Model(name=name).name == name
+  else:
+    with pytest.raises(InputError, match=r"your own package\.module:function"):
+      config.Model(name=name)
+
+
+@pytest.mark.parametrize(
+  "name", ["a:", ":f", "a:b:c", "a..b:f", "a b:f", "1:f"]
+)
+def test_what_can_be_no_function_is_refused(name):
+  with pytest.raises(InputError, match=f"model.name should be .*, is '{name}'"):
+    config.Model(name=name)
 
 
 def test_json_gives_an_equal_experiment():
