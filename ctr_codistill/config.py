@@ -141,8 +141,7 @@ class Experiment(Checked):
   exchange: Exchange = dataclasses.field(default_factory=Exchange)
   per_group: tuple[str, ...] = fields.ruled(
     [],
-    "what one group has otherwise, such as 1:model.name=dcn; comes as often as "
-    "there are such fields",
+    "what one group has otherwise, such as 1:model.name=dcn",
     "each GROUP:FIELD=VALUE",
     lambda texts: all(map(overrides.is_one, texts)),
   )

@@ -68,6 +68,7 @@ OTHER = config.from_dict(
     "training": {"batch_size": 10, "seed": 2**31 - 1},
     "codistill": {"weight": 1e-17},
     "exchange": {"keep": 2},
+    "per_group": ["1:model.hidden=7,8", "0:model.name=my.models:make"],
   }
 )
 NARROW = config.from_dict({"model": {"hidden": []}})
@@ -76,9 +77,8 @@ NARROW = config.from_dict({"model": {"hidden": []}})
 def test_every_field_has_a_flag_with_its_help():
   defined, _ = _ask()
   wanted = {n: f.metadata["help"] for n, f in _fields(config.Experiment)}
-  # absl adds to a flag that may be repeated that it may.
-  found = {n: text.partition(";\n    repeat")[0] for n, text in defined.items()}
-  assert found == wanted
+  own = ";\n    repeat this option to specify a list of values"  # absl's
+  assert {n: h.removesuffix(own) for n, h in defined.items()} == wanted
 
 
 @pytest.mark.parametrize("experiment", [config.Experiment(), OTHER, NARROW])
@@ -100,6 +100,7 @@ def test_a_wrong_value_is_refused_by_its_name():
     ["--model.numeric=raw"],
     ["--codistill.weight=nan"],
     ["--workers=3"],
+    ["--per_group=1:model.hidden=8,y"],
   )
   assert said[0].endswith("training.batch_size should be at least 1, is 0")
   assert "--training.batch_size=many" in said[1]
@@ -107,3 +108,6 @@ def test_a_wrong_value_is_refused_by_its_name():
   assert said[3].endswith("is 'raw'")
   assert said[4].endswith("codistill.weight should be at least 0, is nan")
   assert said[5].endswith("multiple of the 3 workers of a group, is 256")
+  assert said[6].endswith(
+    "group 1: model.hidden should be of type tuple, is [8, 'y']"
+  )

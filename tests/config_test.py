@@ -71,14 +71,14 @@ OTHER = {
   "model": {
     "name": "dcn",
     "hidden": [5, 6],
+    "activation": "smelu",
+    "smelu_width": 0.5,
     "embedding_dim": 3,
     "embedding_scale": 0.3,
     "numeric": "log",
     "dropout": 0.1,
-    "activation": "smelu",
-    "smelu_width": 0.5,
     "cross_layers": 3,
-    "bottom": [9],
+    "bottom": [],
     "precision": "bfloat16",
   },
   "optimizer": {
@@ -163,6 +163,8 @@ def test_a_number_is_finite(name, value):
 @pytest.mark.parametrize(
   ("name", "value", "said"),
   [
+    ("per_group", "1:model.name=dcn", "of type .*, is '1:model.name=dcn'"),
+    ("per_group", [1], r"per_group should be of type .*, is \[1\]"),
     ("groups", "2", "experiment.groups should be of type int, is '2'"),
     ("groups", True, "of type int, is True"),
     ("groups", 2.0, "of type int, is 2.0"),
@@ -224,6 +226,25 @@ def test_boundaries_rise_from_above_zero(boundaries):
   said = "decay_boundaries should be each above the one before it"
   with pytest.raises(InputError, match=said):
     config.Optimizer(decay="step", decay_boundaries=boundaries)
+
+
+@pytest.mark.parametrize(
+  "name", ["gbm", "dnn:f", "my.models:make", "_a.b_2:_c", "modèles:réseau"]
+)
+def test_a_network_is_named_or_a_function_of_a_module(name):
+  if ":" in name:
+    assert config.Model(name=name).name == name
+  else:
+    with pytest.raises(InputError, match=r"your own package\.module:function"):
+      config.Model(name=name)
+
+
+@pytest.mark.parametrize(
+  "name", ["a:", ":f", "a:b:c", "a..b:f", "a b:f", "1:f"]
+)
+def test_what_can_be_no_function_is_refused(name):
+  with pytest.raises(InputError, match=f"model.name should be .*, is '{name}'"):
+    config.Model(name=name)
 
 
 def test_json_gives_an_equal_experiment():

@@ -137,6 +137,22 @@ def test_steps_are_those_of_the_epochs_cut_at_the_most(place, training, steps):
   assert workdir.claim(place, experiment).steps == steps
 
 
+def test_a_group_with_a_batch_of_its_own_has_its_own_steps(place):
+  experiment = config.from_dict(
+    {
+      "training": {"batch_size": 10},
+      "per_group": ["1:training.batch_size=46", "1:training.epochs=2"],
+    }
+  )
+  steps = [
+    workdir.claim(dataclasses.replace(place, group=g), experiment).steps
+    for g in (0, 1)
+  ]
+  assert steps == [23, 10]  # 230 / 10, and 2 x 230 / 46
+  written = json.loads((place.workdir / "experiment.json").read_text())
+  assert config.from_dict(written["experiment"]) == experiment
+
+
 def test_a_disjoint_group_has_the_steps_of_its_own_rows(place):
   # 230 rows are blocks of 8, of each shard of 80 the last 8 too: 10 + 10 + 9
   # blocks, the last of 6. Group 1 has the odd 14 of them.

@@ -1,0 +1,136 @@
+"""Two groups of different models, one of them a user's own, as one command."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ctr_codistill import config
+from ctr_codistill import stamped
+from ctr_codistill.criteo import synthetic
+from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.evaluation import curves
+from ctr_codistill.snapshots import Snapshot
+
+ROOT = pathlib.Path(__file__).parents[1]
+FLAGS = [
+  "--groups=2",
+  "--model.hidden=8",
+  "--model.embedding_dim=2",
+  "--training.batch_size=64",
+  "--training.max_steps=48",
+  "--training.summarize_every=8",
+  "--training.threads=1",
+  "--exchange.every_steps=4",
+  "--codistill.burn_in_steps=4",
+]
+OWN = [
+  "--per_group=0:model.name=docs.examples.own_model:two_towers",
+  "--per_group=1:model.name=dlrm",
+  "--per_group=1:model.activation=smelu",
+  "--per_group=1:model.precision=bfloat16",
+  "--per_group=1:model.hidden=16,8",
+  "--per_group=1:training.batch_size=128",
+  "--per_group=1:training.max_steps=24",
+  "--per_group=1:optimizer.learning_rate=0.01",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  raw = folder / "clicks.tsv"
+  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 4000)))
+  preparation.prepare(
+    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
+  )
+  return folder / "data"
+
+
+def _launch(data, workdir, *flags):
+  return subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "pipelines.launch",
+      f"--data={data}",
+      f"--workdir={workdir}",
+      *flags,
+    ],
+    cwd=ROOT,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+  """The work directory of the two groups."""
+  workdir = tmp_path_factory.mktemp("runs") / "run"
+  done = _launch(data, workdir, *FLAGS, *OWN)
+  assert done.returncode == 0, done.stdout + done.stderr
+  return workdir
+
+
+def _newest(run, group):
+  folder = run / "exchange" / f"group-{group}"
+  return folder / str(stamped.numbers(folder)[-1])
+
+
+def test_each_group_has_its_own_steps(run):
+  assert [_newest(run, group).name for group in (0, 1)] == ["48", "24"]
+  for group, steps in ((0, 48), (1, 24)):
+    text = (run / f"group-{group}" / "progress.json").read_text()
+    assert (json.loads(text)["state"], json.loads(text)["step"]) == (
+      "done",
+      steps,
+    )
+
+
+def test_the_one_that_came_later_learned_from_the_other_s_model(run):
+  taught = [
+    curves.read(run / f"group-{group}" / "events", "loss/teacher")[1]
+    for group in (0, 1)
+  ]
+  assert max(map(len, taught)) > 0
+  assert all(np.isfinite(values).all() for values in taught)
+
+
+def test_both_serve_the_same_requests(run):
+  snapshots = [Snapshot(_newest(run, group)) for group in (0, 1)]
+  features = {
+    "numeric": tf.zeros([5, 13], tf.int32),
+    "categorical": tf.ones([5, 26], tf.int32),
+  }
+  found = [s.predict_ids(**features)["probability"].numpy() for s in snapshots]
+  assert [p.shape for p in found] == [(5,), (5,)]
+  assert not np.allclose(*found)
+
+
+def test_one_file_tells_of_both(run):
+  written = json.loads((run / "experiment.json").read_text())["experiment"]
+  experiment = config.from_dict(written)
+  assert [config.for_group(experiment, g).model.name for g in (0, 1)] == [
+    "docs.examples.own_model:two_towers",
+    "dlrm",
+  ]
+
+
+def test_a_model_that_there_is_not_reaches_the_user(data, tmp_path):
+  done = _launch(
+    data, tmp_path / "run", *FLAGS, "--per_group=1:model.name=docs.examples:no"
+  )
+  said = done.stdout + done.stderr
+  assert done.returncode == 1
+  assert "group 1 worker 0 ended with status 1: error: model.name" in said
+  assert "None for 'no'" in said
+  assert "Traceback" not in said
