@@ -213,7 +213,7 @@ def _trainer_and_teacher() -> tuple:
       pathlib.Path(folder) / "template",
     )
     root = pathlib.Path(folder) / "peer"
-    writer.write(root, 1, {})
+    writer.write(root, 1, servable.weights, {})
     teacher = Teacher({1: root})
     teacher.take([1])
   return trainer, teacher

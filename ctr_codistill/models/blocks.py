@@ -101,5 +101,15 @@ class Embedding(tf_keras.layers.Layer):
 
   def call(self, ids: tf.Tensor) -> tf.Tensor:
     """Returns `[batch, fields, dim]` of int32 ids `[batch, fields]`."""
-    rows = tf.gather(self.table, ids + self._offsets)
+    rows = tf.gather(_own(self.table), ids + self._offsets)
     return tf.cast(rows, self.compute_dtype)
+
+
+def _own(variable: tf.Variable) -> tf.Variable:
+  """Returns the worker's own copy of a variable of its group.
+
+  To gather from the group's would first copy all of it, at every step.
+  """
+  if tf.distribute.in_cross_replica_context():
+    return variable  # a network is being built; its numbers are not asked for
+  return tf.distribute.get_strategy().experimental_local_results(variable)[0]
