@@ -6,11 +6,13 @@ is filled aside, renamed, and stamped with a manifest, last; readers take only
 what is stamped and whose sums hold.
 """
 
+import errno
 import hashlib
 import json
 import os
 import pathlib
 import shutil
+import types
 import uuid
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ from ctr_codistill.errors import InputError
 MANIFEST = "manifest.json"
 ASIDE = places.ASIDE
 _CHUNK = 1 << 20
+_NONE: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class TornError(InputError):
@@ -32,6 +35,7 @@ def write(
   path: str | os.PathLike,
   fill: Callable[[pathlib.Path], None],
   facts: Mapping[str, Any],
+  known: Mapping[str, Any] = _NONE,
 ) -> pathlib.Path:
   """Makes the directory `path`: complete, or absent if anything fails.
 
@@ -40,6 +44,7 @@ def write(
       replaced, a stamped one is an error.
     fill: writes the content into the directory it is given.
     facts: what the manifest says of the content; JSON values.
+    known: `sums` of files that `fill` links; they are not read again.
 
   Raises:
     FileExistsError: `path` is stamped already; what is stamped never changes.
@@ -52,7 +57,7 @@ def write(
   aside.mkdir()
   try:
     fill(aside)
-    files = {str(f.relative_to(aside)): _sum(f) for f in _files(aside)}
+    files = sums(aside, known)
     if path.exists():
       shutil.rmtree(path)
     os.rename(aside, path)
@@ -87,15 +92,34 @@ def facts(path: str | os.PathLike) -> dict[str, Any]:
   return _manifest(path)["facts"]
 
 
+def sums(
+  path: str | os.PathLike, known: Mapping[str, Any] = _NONE
+) -> dict[str, Any]:
+  """Returns by name size and sum of each file of `path`, `known` or read."""
+  return {
+    name: known[name] if name in known else _sum(file)
+    for name, file in _files(path).items()
+  }
+
+
 def verify(path: str | os.PathLike) -> dict[str, Any]:
   """Reads every file of `path` and returns its facts if all sums hold.
 
   Raises:
-    TornError: naming the first file that is missing, added or altered.
+    TornError: naming the first file that is missing, added or altered; or the
+      directory, if its owner deleted it meanwhile.
   """
-  path = pathlib.Path(path)
+  try:
+    return _verified(pathlib.Path(path))
+  except OSError as error:
+    if error.errno not in (errno.ENOENT, errno.ESTALE):
+      raise
+    raise TornError(f"{path} was deleted while it was read") from None
+
+
+def _verified(path: pathlib.Path) -> dict[str, Any]:
   manifest = _manifest(path)
-  found = {str(f.relative_to(path)): f for f in _files(path)}
+  found = _files(path)
   found.pop(MANIFEST, None)
   for name, stamp in manifest["files"].items():
     if name not in found:
@@ -143,8 +167,9 @@ def sweep(root: str | os.PathLike) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _files(path: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(f for f in path.rglob("*") if f.is_file())
+def _files(path: str | os.PathLike) -> dict[str, pathlib.Path]:
+  files = sorted(f for f in pathlib.Path(path).rglob("*") if f.is_file())
+  return {str(f.relative_to(path)): f for f in files}
 
 
 def _sum(path: pathlib.Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def publish(servable, writer):
     random = np.random.RandomState(seed)
     for weight in servable.weights:
       weight.assign(random.uniform(-1, 1, weight.shape).astype(np.float32))
-    return writer.write(root, step, facts)
+    return writer.write(root, step, servable.weights, facts)
 
   return write
 

@@ -1,7 +1,10 @@
 import os
 
+import pytest
+
 from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
+from ctr_codistill.errors import InputError
 
 
 class _Writer:
@@ -10,7 +13,7 @@ class _Writer:
   def __init__(self):
     self.written = []
 
-  def write(self, root, step, facts):
+  def write(self, root, step, weights, facts):
     self.written.append(step)
     return stamped.write(
       root / str(step), lambda d: (d / "x").touch(), {**facts, "step": step}
@@ -29,7 +32,7 @@ def test_there_is_no_latest_at_first(tmp_path):
 def test_the_latest_is_the_highest_complete_step(tmp_path):
   writer = _Writer()
   for step in (100, 50, 9):
-    exchange.publish(writer, tmp_path, step, {}, keep=5)
+    exchange.publish(writer, tmp_path, step, [], {}, keep=5)
   (tmp_path / "200").mkdir()
   assert exchange.latest(tmp_path) == 100
 
@@ -37,27 +40,27 @@ def test_the_latest_is_the_highest_complete_step(tmp_path):
 def test_the_newest_snapshots_are_kept(tmp_path):
   writer = _Writer()
   for step in (50, 100, 150, 200):
-    exchange.publish(writer, tmp_path, step, {}, keep=3)
+    exchange.publish(writer, tmp_path, step, [], {}, keep=3)
   assert sorted(os.listdir(tmp_path)) == ["100", "150", "200"]
 
 
 def test_a_snapshot_that_is_there_stays_as_it_is(tmp_path):
   writer = _Writer()
-  exchange.publish(writer, tmp_path, 50, {"published": 1.0}, keep=3)
-  exchange.publish(writer, tmp_path, 50, {"published": 2.0}, keep=3)
+  exchange.publish(writer, tmp_path, 50, [], {"published": 1.0}, keep=3)
+  exchange.publish(writer, tmp_path, 50, [], {"published": 2.0}, keep=3)
   assert writer.written == [50]
   assert stamped.verify(tmp_path / "50") == {"published": 1.0, "step": 50}
 
 
 def test_a_half_written_snapshot_is_written_again(tmp_path):
   (tmp_path / "50").mkdir()
-  exchange.publish(_Writer(), tmp_path, 50, {}, keep=3)
+  exchange.publish(_Writer(), tmp_path, 50, [], {}, keep=3)
   assert exchange.latest(tmp_path) == 50
 
 
 def test_what_is_newer_than_a_checkpoint_is_withdrawn(tmp_path):
   for step in (50, 100, 150):
-    exchange.publish(_Writer(), tmp_path, step, {}, keep=5)
+    exchange.publish(_Writer(), tmp_path, step, [], {}, keep=5)
   (tmp_path / ".tmp-200-1234").mkdir()
   exchange.withdraw(tmp_path, newer_than=100)
   assert sorted(os.listdir(tmp_path)) == ["100", "50"]
@@ -66,6 +69,16 @@ def test_what_is_newer_than_a_checkpoint_is_withdrawn(tmp_path):
   exchange.withdraw(tmp_path / "none", newer_than=0)
 
 
-def test_a_real_model_goes_around(writer, tmp_path):
-  exchange.publish(writer, tmp_path, 50, {"group": 1}, keep=2)
+def test_a_snapshot_that_cannot_be_written_is_named(
+  writer, servable, tmp_path, full_disk
+):
+  said = rf"snapshot {tmp_path}/50 could not be written: .*File too large"
+  with full_disk(100), pytest.raises(InputError, match=said):
+    exchange.publish(writer, tmp_path, 50, servable.weights, {}, keep=2)
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_real_model_goes_around(writer, servable, tmp_path):
+  facts = {"group": 1}
+  exchange.publish(writer, tmp_path, 50, servable.weights, facts, keep=2)
   assert stamped.verify(tmp_path / "50") == {"group": 1, "step": 50}

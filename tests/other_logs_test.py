@@ -140,7 +140,7 @@ def snapshot(avazu, tiny, tmp_path_factory):
     {schemas.FILE: avazu / "out" / schemas.FILE},
     folder / "template",
   )
-  return writer.write(folder, 7, {})
+  return writer.write(folder, 7, servable.weights, {})
 
 
 def test_raw_lines_of_any_order_are_predicted_as_shards_are(
@@ -250,7 +250,8 @@ def test_probabilities_of_a_binned_model_survive_the_way(tmp_path):
     {schemas.FILE: tmp_path / "out" / schemas.FILE},
     tmp_path / "template",
   )
-  predictor = predict.Predictor(Snapshot(writer.write(tmp_path / "x", 1, {})))
+  path = writer.write(tmp_path / "x", 1, servable.weights, {})
+  predictor = predict.Predictor(Snapshot(path))
   predict.run(predictor, str(tmp_path / "a.tsv"), tmp_path / "p.parquet")
   # 4, 1 and 3 are one bin, so are one prediction; 5 is another.
   p = pq.read_table(tmp_path / "p.parquet")["probability"].to_numpy()

@@ -48,7 +48,7 @@ def made(tmp_path_factory):
     {schemas.FILE: folder / "data" / schemas.FILE},
     folder / "template",
   )
-  writer.write(folder, 7, {})
+  writer.write(folder, 7, servable.weights, {})
   return folder
 
 

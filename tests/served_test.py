@@ -19,7 +19,8 @@ def _model(value=0.0):
 
 def _served(decay, every=1):
   trained = _model()
-  return Served(_model(), trained.weights, decay=decay, every=every), trained
+  plain = tf.distribute.get_strategy()
+  return Served(trained, plain, _model, decay=decay, every=every), trained
 
 
 def _weight(model):
@@ -30,13 +31,33 @@ def _set(model, value):
   model.weights[0].assign([[value]])
 
 
-def test_without_an_average_it_is_the_weights_when_refreshed():
+def test_without_an_average_it_is_the_trained_model_itself():
   served, trained = _served(0.0)
   assert not served.averages
+  assert served.model is trained
+  assert served.state == {}
+
+
+def test_an_average_is_part_of_a_checkpoint():
+  served, trained = _served(0.9)
+  assert served.state == {"served": served.model}
+  assert served.model is not trained
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_weights_that_were_handed_out_stay_as_they_were(decay):
+  served, trained = _served(decay)
   _set(trained, 3.0)
-  assert _weight(served.model) == 0.0
-  served.refresh(7)
-  assert _weight(served.model) == 3.0
+  served.update(1) if decay else None
+  (before,) = served.weights(1)
+  trained.weights[0].assign_add([[1.0]])
+  trained.weights[0].scatter_add(tf.IndexedSlices([[1.0]], [0]))
+  served.update(2) if decay else None
+  assert before.numpy().tolist() == [[3.0]]
+  (after,) = served.weights(2)
+  # Of the average: 1/3 x 3 + 2/3 x 5.
+  wanted = 5.0 if not decay else 13 / 3
+  np.testing.assert_allclose(after, [[wanted]], rtol=1e-6)
 
 
 def test_an_average_begins_as_a_mean_that_leans_to_the_late():
@@ -83,12 +104,13 @@ def test_before_the_first_update_it_is_the_weights():
   assert _weight(served.model) == 5.0
 
 
-def test_probabilities_are_those_of_the_copy():
-  served, trained = _served(0.0)
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_probabilities_are_those_of_the_served_weights(decay):
+  served, trained = _served(decay)
   _set(trained, 2.0)
+  served.update(1) if decay else None
+  _set(trained, 2.0 if not decay else 7.0)
   predict = served.probability(lambda rows: tf.cast(rows, tf.float32))
   rows = np.array([[1], [-1]], np.int32)
-  assert predict(rows).tolist() == [0.5, 0.5]
-  served.refresh(1)
   # sigmoid(2) = 0.88080.
   np.testing.assert_allclose(predict(rows), [0.8808, 0.1192], atol=1e-4)

@@ -65,6 +65,47 @@ def test_a_snapshot_is_written_once(publish, tmp_path):
   assert stamped.verify(path) == before
 
 
+def test_what_is_written_is_what_is_given(writer, servable, publish, tmp_path):
+  publish(tmp_path, 1, seed=1)
+  given = [weight.read_value() for weight in servable.weights]
+  publish(tmp_path, 2, seed=2)
+  found = snapshots.read(writer.write(tmp_path, 3, given, {}))
+  assert found.step == 3
+  for one, other in zip(found.tensors, given, strict=True):
+    assert np.array_equal(one, other)
+
+
+def test_a_teachers_graph_predicts_alike_and_has_no_vocabulary(
+  publish, features, tmp_path
+):
+  path = publish(tmp_path, 1, seed=1)
+  bare, whole = Snapshot(path, ids_only=True), Snapshot(path)
+  assert np.array_equal(
+    _probability(bare, features), _probability(whole, features)
+  )
+  assert sorted(os.listdir(path / snapshots.TEACHER / "assets")) == []
+  with pytest.raises(InputError, match="/1 has no signature 'predict'"):
+    bare.signature("predict")
+
+
+def test_a_swap_moves_no_numbers(publish, features, tmp_path):
+  """The variables are where the numbers were read to, once they are in use."""
+
+  def place(tensor):
+    return np.frombuffer(memoryview(tensor), np.uint8).ctypes.data
+
+  paths = [publish(tmp_path, step, seed=step) for step in (1, 2, 3)]
+  snapshot = Snapshot(paths[0])
+  for path in paths[1:]:
+    _probability(snapshot, features)
+    weights = snapshots.read(path)
+    read_to = [place(tensor) for tensor in weights.tensors]
+    snapshot.swap(weights)
+    assert weights.tensors == []
+    in_use = [place(v.read_value()) for v in snapshot._variables]
+    assert in_use == read_to
+
+
 def test_a_swap_is_the_same_as_loading_and_traces_nothing(
   publish, features, tmp_path
 ):
@@ -79,7 +120,7 @@ def test_a_swap_is_the_same_as_loading_and_traces_nothing(
 
   before = twice(**features).numpy()
   assert np.array_equal(before, 2 * _probability(snapshot, features))
-  snapshot.swap(second)
+  snapshot.swap(snapshots.read(second))
   fresh = _probability(Snapshot(second), features)
   assert np.array_equal(_probability(snapshot, features), fresh)
   assert np.array_equal(twice(**features).numpy(), 2 * fresh)
@@ -99,17 +140,35 @@ def test_a_torn_snapshot_is_refused_with_the_file(
   snapshot = Snapshot(good)
   before = _probability(snapshot, features)
   with pytest.raises(TornError, match=said):
-    snapshot.swap(torn)
+    snapshots.read(torn)
   assert (snapshot.step, snapshot.path) == (1, good)
   assert np.array_equal(_probability(snapshot, features), before)
 
 
 def test_a_snapshot_without_a_stamp_is_refused(publish, tmp_path):
-  good, half = (publish(tmp_path, step, seed=step) for step in (1, 2))
+  half = publish(tmp_path, 1, seed=1)
   (half / stamped.MANIFEST).unlink()
-  for load in (Snapshot, Snapshot(good).swap):
-    with pytest.raises(TornError, match=r"2 is no complete .*manifest\.json"):
+  for load in (Snapshot, snapshots.read):
+    with pytest.raises(TornError, match=r"1 is no complete .*manifest\.json"):
       load(half)
+
+
+@pytest.mark.parametrize("ids_only", [False, True])
+def test_a_snapshot_that_is_deleted_while_it_is_read_is_torn(
+  publish, tmp_path, monkeypatch, ids_only
+):
+  """Made up is the moment: its owner deletes it when its sums were verified."""
+  path = publish(tmp_path, 1, seed=1)
+  verify = stamped.verify
+
+  def verify_late(path):
+    facts = verify(path)
+    stamped.delete(path)
+    return facts
+
+  monkeypatch.setattr(stamped, "verify", verify_late)
+  with pytest.raises(TornError, match="/1 was deleted while it was read"):
+    Snapshot(path, ids_only=ids_only)
 
 
 def test_a_missing_asset_is_refused(publish, tmp_path):
@@ -128,9 +187,11 @@ def test_what_is_complete_but_no_snapshot_is_refused(tmp_path):
 
 
 def test_a_saved_model_without_our_signature_is_refused(tmp_path):
+  module = tf.Module()
+  module.weights = [tf.Variable(1.0)]
   path = stamped.write(
     tmp_path / "1",
-    lambda d: tf.saved_model.save(tf.Module(), str(d)),
+    lambda d: tf.saved_model.save(module, str(d)),
     {"step": 1},
   )
   with pytest.raises(InputError, match=r"/1 should .* signature predict_ids"):
@@ -145,7 +206,7 @@ def foreign(servable, schema, tiny, tmp_path):
     networks.build(wide, schema, seed=1), schema, servable.lookup
   )
   writer = Writer(module, module.signatures(), {}, tmp_path / "template")
-  return writer.write(tmp_path, 9, {})
+  return writer.write(tmp_path, 9, module.weights, {})
 
 
 def test_weights_of_another_graph_are_refused_and_change_nothing(
@@ -153,8 +214,8 @@ def test_weights_of_another_graph_are_refused_and_change_nothing(
 ):
   snapshot = Snapshot(publish(tmp_path, 1, seed=1))
   before = _probability(snapshot, features)
-  with pytest.raises(InputError, match=r"/9 does not fit .*/1"):
-    snapshot.swap(foreign)
+  with pytest.raises(InputError, match=r"/9 do not fit .*/1"):
+    snapshot.swap(snapshots.read(foreign))
   assert snapshot.step == 1
   assert np.array_equal(_probability(snapshot, features), before)
 
@@ -174,7 +235,7 @@ def test_a_writer_that_is_made_again_replaces_its_template(
   (template / "old").touch()
   extra = {"spec.json": prepared / schemas.FILE}
   writer = Writer(servable, servable.signatures(), extra, template)
-  path = writer.write(tmp_path, 3, {})
+  path = writer.write(tmp_path, 3, servable.weights, {})
   assert not (path / "old").exists()
   assert (path / snapshots.EXTRA / "spec.json").exists()
 
@@ -190,7 +251,7 @@ def test_on_another_disk_files_are_copied(
   template = tmp_path / "template"
   writer = Writer(servable, servable.signatures(), {}, template)
   monkeypatch.setattr(os, "link", refuse)
-  path = writer.write(tmp_path, 3, {})
+  path = writer.write(tmp_path, 3, servable.weights, {})
   shutil.rmtree(template)
   found = _probability(Snapshot(path), features)
   assert np.array_equal(found, _own(servable, features))

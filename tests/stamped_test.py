@@ -57,6 +57,16 @@ def test_the_manifest_has_the_size_and_sum_of_every_file(tmp_path):
   assert files["one"]["sha256"].startswith("4fc82b26aecb47d2868c4efbe3581732")
 
 
+def test_known_sums_are_taken_as_they_are(tmp_path):
+  known = {"one": {"sha256": "linked", "bytes": 2}, "none": {}}
+  path = stamped.write(tmp_path / "5", _fill, {}, known)
+  files = json.loads((path / "manifest.json").read_text())["files"]
+  assert files["one"] == known["one"]
+  own = stamped.sums(path)
+  assert sorted(files) == ["below/other", "one"]
+  assert files["below/other"] == own["below/other"]
+
+
 def test_a_fill_that_fails_leaves_nothing(tmp_path):
   def fill(folder):
     _fill(folder)
@@ -129,6 +139,22 @@ def test_a_missing_file_is_found(tmp_path):
   path = _write(tmp_path / "5")
   (path / "one").unlink()
   with pytest.raises(TornError, match="5: one is stamped but missing"):
+    stamped.verify(path)
+
+
+def test_a_directory_that_is_deleted_while_it_is_verified_is_torn(
+  tmp_path, monkeypatch
+):
+  """Made up is the moment: when its first file is about to be read."""
+  path = _write(tmp_path / "5")
+  read = stamped._sum
+
+  def read_late(file):
+    stamped.delete(path)
+    return read(file)
+
+  monkeypatch.setattr(stamped, "_sum", read_late)
+  with pytest.raises(TornError, match="5 was deleted while it was read"):
     stamped.verify(path)
 
 

@@ -13,6 +13,13 @@ def _probability(path, features):
   return Snapshot(path).predict_ids(**features)["probability"].numpy()
 
 
+def _newer(teacher):
+  """Returns what there is to take, once it was read."""
+  teacher.look()
+  teacher.wait()
+  return teacher.newer()
+
+
 @pytest.fixture
 def folders(tmp_path):
   """Of peers 2 and 1, in this order."""
@@ -26,7 +33,7 @@ def teacher(folders):
 
 def test_without_a_snapshot_there_is_no_opinion(teacher, features):
   assert teacher.peers == (1, 2)
-  assert teacher.newer() == [-1, -1]
+  assert _newer(teacher) == [-1, -1]
   assert teacher.take([-1, -1]) == ["", ""]
   assert teacher.snapshots == {}
   with pytest.raises(InputError, match="teacher should have a snapshot"):
@@ -38,7 +45,7 @@ def test_the_opinion_is_the_mean_of_the_peers_probabilities(
 ):
   one = publish(folders[1], 10, seed=1)
   other = publish(folders[2], 20, seed=2)
-  assert teacher.newer() == [10, 20]
+  assert _newer(teacher) == [10, 20]
   assert teacher.take([10, 20]) == ["", ""]
   assert {p: s.step for p, s in teacher.snapshots.items()} == {1: 10, 2: 20}
   p, q = _probability(one, features), _probability(other, features)
@@ -50,7 +57,7 @@ def test_a_peer_that_has_not_published_has_no_say(
   teacher, folders, features, publish
 ):
   path = publish(folders[2], 20, seed=2)
-  assert teacher.newer() == [-1, 20]
+  assert _newer(teacher) == [-1, 20]
   teacher.take([-1, 20])
   assert np.array_equal(teacher(features), _probability(path, features))
 
@@ -59,28 +66,42 @@ def test_a_newer_snapshot_changes_the_opinion_and_traces_nothing(
   teacher, folders, features, publish
 ):
   publish(folders[1], 10, seed=1)
-  teacher.take(teacher.newer())
+  teacher.take(_newer(teacher))
   teacher(features)
   mean, snapshot = teacher._mean, teacher.snapshots[1]
+  before = teacher(features).numpy()
   path = publish(folders[1], 20, seed=2)
-  assert teacher.newer() == [20, -1]
+  assert _newer(teacher) == [20, -1]
+  # It was read, and is not in use before it is taken.
+  assert snapshot.step == 10
+  assert np.array_equal(teacher(features), before)
   assert teacher.take([20, -1]) == ["", ""]
   assert np.array_equal(teacher(features), _probability(path, features))
   assert teacher._mean is mean
   assert mean.experimental_get_tracing_count() == 1
   assert teacher.snapshots[1] is snapshot and snapshot.step == 20
+  assert _newer(teacher) == [-1, -1]
+
+
+def test_what_was_not_read_ahead_is_read_when_it_is_taken(
+  teacher, folders, features, publish
+):
+  path = publish(folders[1], 10, seed=1)
+  publish(folders[1], 20, seed=2)
   assert teacher.newer() == [-1, -1]
+  assert teacher.take([10, -1]) == ["", ""]
+  assert np.array_equal(teacher(features), _probability(path, features))
 
 
 def test_a_peer_that_was_set_back_is_followed(teacher, folders, publish):
   for step in (10, 20):
     publish(folders[1], step, seed=step)
-  teacher.take(teacher.newer())
+  teacher.take(_newer(teacher))
   exchange.withdraw(folders[1], newer_than=10)
-  assert teacher.newer() == [10, -1]
+  assert _newer(teacher) == [10, -1]
   teacher.take([10, -1])
   assert teacher.snapshots[1].step == 10
-  assert teacher.newer() == [-1, -1]
+  assert _newer(teacher) == [-1, -1]
 
 
 def test_a_torn_snapshot_is_passed_over_for_the_next_older(
@@ -90,9 +111,9 @@ def test_a_torn_snapshot_is_passed_over_for_the_next_older(
     path = publish(folders[1], step, seed=step)
   flip(path / "variables" / "variables.data-00000-of-00001")
   (folders[1] / "40").mkdir()
-  assert teacher.newer() == [20, -1]
+  assert _newer(teacher) == [20, -1]
   teacher.take([20, -1])
-  assert teacher.newer() == [-1, -1]
+  assert _newer(teacher) == [-1, -1]
 
 
 def test_what_keeps_a_snapshot_away_is_told_and_the_old_one_stays(
@@ -109,6 +130,15 @@ def test_what_keeps_a_snapshot_away_is_told_and_the_old_one_stays(
   assert np.array_equal(teacher(features), before)
 
 
+def test_a_refused_snapshot_is_not_offered_again(teacher, folders, publish):
+  for step in (10, 20):
+    publish(folders[1], step, seed=step)
+  assert _newer(teacher) == [20, -1]
+  assert (teacher.has(1, 20), teacher.has(2, 20)) == (True, None)
+  teacher.refuse(1, 20)
+  assert _newer(teacher) == [10, -1]
+
+
 def test_a_dropped_peer_has_no_say_until_its_next_snapshot(
   teacher, folders, features, publish
 ):
@@ -122,7 +152,7 @@ def test_a_dropped_peer_has_no_say_until_its_next_snapshot(
   teacher.drop(2)
   with pytest.raises(InputError, match="teacher should have a snapshot"):
     teacher(features)
-  assert teacher.newer() == [10, 20]
+  assert _newer(teacher) == [10, 20]
   teacher.take([10, -1])
   assert np.array_equal(teacher(features), _probability(one, features))
 
@@ -131,8 +161,8 @@ def test_a_peer_whose_folder_is_gone_keeps_its_last_say(
   teacher, folders, features, publish
 ):
   publish(folders[1], 10, seed=1)
-  teacher.take(teacher.newer())
+  teacher.take(_newer(teacher))
   before = teacher(features).numpy()
   shutil.rmtree(folders[1])
-  assert teacher.newer() == [-1, -1]
+  assert _newer(teacher) == [-1, -1]
   assert np.array_equal(teacher(features), before)

@@ -7,16 +7,22 @@ Two of them, started by two_workers_test with TF_CONFIG, are a real group.
 
 import os
 import pathlib
+import shutil
 import sys
 
 import numpy as np
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
+from ctr_codistill.serving import Servable
+from ctr_codistill.snapshots import Writer
+from ctr_codistill.training import actions
 from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training.checkpoints import Checkpoints
 from ctr_codistill.training.strategy import Agreement
@@ -136,6 +142,47 @@ def _agreed(agreement, index):
   }
 
 
+def _peer(prepared, root):
+  """Leaves snapshots 10 and 20 of a peer in `root`."""
+  schema = schemas.read(prepared)
+  model = config.Model(hidden=(4,), embedding_dim=2)
+  network = networks.build(model, schema, seed=2)
+  module = Servable(network, schema, Lookup(schema, prepared))
+  writer = Writer(module, module.signatures(), {}, root / "template")
+  for step in (10, 20):
+    writer.write(root, step, module.weights, {})
+
+
+def _taught(agreement, prepared, root, index):
+  """Takes over snapshots of a peer whose folder each worker has for itself.
+
+  First only the chief has read snapshot 10, then both have, then the other
+  worker finds snapshot 20 torn.
+  """
+  _peer(prepared, root)
+  later = root / "later"
+  shutil.move(root / "20", later)
+  if index:
+    flipped = later / "variables" / "variables.index"
+    flipped.write_bytes(flipped.read_bytes()[:-1] + b"x")
+  teacher, steps = Teacher({1: root}), []
+  look = actions.refresh_teacher(teacher, agreement)
+  if index == 0:
+    teacher.look()
+    teacher.wait()
+  for turn in range(4):
+    look(turn)
+    held = teacher.snapshots.get(1)
+    steps.append(held.step if held else -1)
+    if turn == 1:
+      shutil.move(later, root / "20")
+      teacher.look()
+    teacher.wait()
+  teacher.look()
+  teacher.wait()
+  return {"teacher/steps": steps, "teacher/left": teacher.newer()}
+
+
 def main(prepared, checkpoints, output):
   cluster = strategies.from_tf_config(os.environ["TF_CONFIG"])
   strategy = strategies.start(cluster, timeout=60, threads=1)
@@ -149,6 +196,8 @@ def main(prepared, checkpoints, output):
     found |= _resumed(
       strategy, agreement, prepared, name, cluster.index, checkpoints
     )
+  own = output.with_suffix(".peer")
+  found |= _taught(agreement, prepared, own, cluster.index)
   agreement.wait()
   np.savez(output, **found)
 

@@ -92,6 +92,13 @@ def test_the_terms_of_the_halves_add_up(found, name):
   np.testing.assert_allclose(total, found[0][f"{name}/alone/terms"], rtol=1e-5)
 
 
+def test_a_snapshot_is_taken_when_all_have_read_it_and_by_all(found):
+  # Read by the chief alone; by both; 20: torn at one of them, twice asked.
+  for worker in found:
+    assert worker["teacher/steps"].tolist() == [-1, 10, 10, 10]
+    assert worker["teacher/left"].tolist() == [-1]
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_two_messages_a_step_go_around_whatever_the_rule(found, name):
   # The ids of the table; then all gradients.

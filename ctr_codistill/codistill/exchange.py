@@ -3,9 +3,13 @@
 import os
 import pathlib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from ctr_codistill import stamped
+from ctr_codistill.errors import InputError
 from ctr_codistill.snapshots import Writer
 
 
@@ -18,6 +22,7 @@ def publish(
   writer: Writer,
   root: pathlib.Path,
   step: int,
+  weights: Sequence[tf.Tensor],
   facts: Mapping[str, Any],
   *,
   keep: int,
@@ -26,10 +31,18 @@ def publish(
 
   A snapshot that is there already (its group was started again from an earlier
   step) stays as it is.
+
+  Raises:
+    InputError: it could not be written, and why.
   """
-  if not stamped.is_stamped(root / str(step)):
-    writer.write(root, step, facts)
-  stamped.keep_newest(root, keep)
+  try:
+    if not stamped.is_stamped(root / str(step)):
+      writer.write(root, step, weights, facts)
+    stamped.keep_newest(root, keep)
+  except (OSError, tf.errors.OpError) as error:
+    raise InputError(
+      f"snapshot {root / str(step)} could not be written: {error}"
+    ) from error
 
 
 def withdraw(root: pathlib.Path, *, newer_than: int) -> None:

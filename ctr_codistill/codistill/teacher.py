@@ -11,10 +11,11 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
-from ctr_codistill import stamped
+from ctr_codistill.codistill.reading import Reader
 from ctr_codistill.errors import InputError
 from ctr_codistill.snapshots import Snapshot
 
@@ -28,7 +29,10 @@ class Teacher:
     Args:
       folders: each peer's directory in the exchange.
     """
-    self._folders = dict(folders)
+    thread = ThreadPoolExecutor(1, "teacher")
+    self._readers = {
+      peer: Reader(folders[peer], thread) for peer in sorted(folders)
+    }
     self._snapshots: dict[int, Snapshot] = {}
     self._members: tuple[Snapshot, ...] = ()
     self._mean: Callable | None = None
@@ -36,34 +40,56 @@ class Teacher:
   @property
   def peers(self) -> tuple[int, ...]:
     """Those it may learn from, in ascending order."""
-    return tuple(sorted(self._folders))
+    return tuple(self._readers)
 
   @property
   def snapshots(self) -> dict[int, Snapshot]:
     """The snapshot in use of each peer that has one."""
     return dict(self._snapshots)
 
-  def newer(self) -> list[int]:
-    """Returns for each of `peers` the step of its newest good snapshot.
+  def look(self) -> None:
+    """Starts to read newer snapshots ahead; returns at once."""
+    for peer, reader in self._readers.items():
+      reader.look(self._snapshots.get(peer))
 
-    -1 stands for the one in use, or none. A torn one is passed over for the
-    next older; a lower step than the one in use counts once no higher is left.
+  def wait(self) -> None:
+    """Returns when all that is being read has been read."""
+    for reader in self._readers.values():
+      reader.wait()
+
+  def newer(self) -> list[int]:
+    """Returns for each of `peers` the step that was read ahead, -1 for none."""
+    return [self._readers[peer].ready for peer in self.peers]
+
+  def has(self, peer: int, step: int) -> bool | None:
+    """Tells whether snapshot `step` of `peer` is ready to be taken.
+
+    False: it cannot be read. None: not yet; it is being read from now on.
     """
-    return [self._newer(peer) for peer in self.peers]
+    return self._readers[peer].has(step, self._snapshots.get(peer))
 
   def take(self, steps: Sequence[int]) -> list[str]:
     """Takes the snapshots of the given steps, -1 for none, in order of `peers`.
 
+    What is ready is taken at once, what is not is read first.
+
     Returns:
-      For each of `peers` the error that kept its snapshot away, "" if none.
+      For each of `peers` the error that kept its snapshot away, "" if none; the
+      one in use stays.
     """
     errors = [self._take(p, s) for p, s in zip(self.peers, steps, strict=True)]
     self._trace()
     return errors
 
+  def refuse(self, peer: int, step: int) -> None:
+    """Passes over snapshot `step` of `peer` from now on."""
+    self._readers[peer].refuse(step)
+
   def drop(self, peer: int) -> None:
     """Forgets the snapshot of `peer` until the next one is taken."""
     self._snapshots.pop(peer, None)
+    # What was read may be weights for the snapshot that is gone.
+    self._readers[peer].clear()
     self._trace()
 
   def __call__(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -72,34 +98,18 @@ class Teacher:
       raise InputError("the teacher should have a snapshot, has none")
     return self._mean(**features)
 
-  def _newer(self, peer: int) -> int:
-    root, used = self._folders[peer], self._snapshots.get(peer)
-    for step in reversed(stamped.numbers(root)):
-      # A peer that was set back to a checkpoint has only lower steps.
-      if used and step == used.step:
-        break
-      try:
-        stamped.verify(root / str(step))
-        return step
-      except (stamped.TornError, OSError):
-        continue
-    return -1
-
   def _take(self, peer: int, step: int) -> str:
     if step < 0:
       return ""
-    path = self._folders[peer] / str(step)
-    try:
-      if peer in self._snapshots:
-        self._snapshots[peer].swap(path)
-      else:
-        self._snapshots[peer] = Snapshot(path)
-    except (stamped.TornError, OSError) as error:
-      return str(error)  # the one in use is whole
-    except InputError as error:
-      self._snapshots.pop(peer, None)  # some of its variables may be new
-      return str(error)
-    return ""
+    reader = self._readers[peer]
+    while self.has(peer, step) is None:
+      reader.wait()
+    found = reader.take()
+    if isinstance(found.content, Snapshot):
+      self._snapshots[peer] = found.content
+    elif found.content:
+      self._snapshots[peer].swap(found.content)
+    return found.error
 
   def _trace(self) -> None:
     """Makes the mean's function anew, if other peers take part in it now."""

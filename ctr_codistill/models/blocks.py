@@ -102,7 +102,7 @@ class Embedding(tf_keras.layers.Layer):
 
   def call(self, ids: tf.Tensor) -> tf.Tensor:
     """Returns `[batch, fields, dim]` of int32 ids `[batch, fields]`."""
-    rows = tf.gather(self.table, ids + self._offsets)
+    rows = tf.gather(_own(self.table), ids + self._offsets)
     return tf.cast(rows, self.compute_dtype)
 
 
@@ -138,3 +138,13 @@ def pairwise(vectors: tf.Tensor) -> tf.Tensor:
   of_sums = tf.square(tf.reduce_sum(vectors, 1))
   of_each = tf.reduce_sum(tf.square(vectors), 1)
   return 0.5 * tf.reduce_sum(of_sums - of_each, 1, keepdims=True)
+
+
+def _own(variable: tf.Variable) -> tf.Variable:
+  """Returns the worker's own copy of a variable of its group.
+
+  To gather from the group's would first copy all of it, at every step.
+  """
+  if tf.distribute.in_cross_replica_context():
+    return variable  # a network is being built; its numbers are not asked for
+  return tf.distribute.get_strategy().experimental_local_results(variable)[0]

@@ -24,10 +24,11 @@ _VALIDATION_ROWS = 8192
 def refresh_teacher(
   teacher: Teacher, agreement: Agreement
 ) -> Callable[[int], None]:
-  """Returns the look for newer snapshots of the peers.
+  """Returns the taking over of newer snapshots of the peers.
 
-  The chief chooses. A peer whose snapshot only some workers could take is
-  without a say until the next look: all must learn from the same.
+  The chief chooses among those that it has read ahead. All take one over at the
+  step at which all have read it, since all must learn from the same; what one
+  of them cannot read is taken by none.
   """
 
   def action(step: int) -> None:
@@ -35,26 +36,21 @@ def refresh_teacher(
     if not teacher.peers:
       return
     chosen = agreement.chosen(len(teacher.peers), teacher.newer)
-    if all(number < 0 for number in chosen):
+    if max(chosen) < 0:
       return
-    for peer, error in zip(teacher.peers, teacher.take(chosen), strict=True):
-      if error:
-        _LOG.warning("no newer snapshot of group %d: %s", peer, error)
-    used = _used(teacher)
-    wrong = used != agreement.chosen(len(used), lambda: used)
-    differs = agreement.sum(np.full(len(used), float(wrong)))
-    if differs.any():
-      _LOG.warning("workers hold different snapshots; no teacher for now")
-      for peer in teacher.peers:
-        teacher.drop(peer)
+    asked = list(zip(teacher.peers, chosen, strict=True))
+    have = [teacher.has(p, s) if s >= 0 else None for p, s in asked]
+    votes = np.array([[h is False, h is None] for h in have], np.float64)
+    votes = agreement.sum(votes.ravel()).reshape(votes.shape)
+    for (peer, number), (broken, _) in zip(asked, votes, strict=True):
+      if broken:
+        _LOG.warning("snapshot %d of group %d is refused", number, peer)
+        teacher.refuse(peer, number)
+    teacher.take(
+      [-1 if v.any() else s for s, v in zip(chosen, votes, strict=True)]
+    )
 
   return action
-
-
-def _used(teacher: Teacher) -> list[int]:
-  """Returns the step of each peer's snapshot in use, -1 for none."""
-  held = teacher.snapshots
-  return [held[p].step if p in held else -1 for p in teacher.peers]
 
 
 def evaluate(

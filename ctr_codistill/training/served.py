@@ -2,14 +2,13 @@
 
 An average over the last steps predicts better than the last step alone and
 moves less from one training to the next (Morales-Brotons et al. 2024). It lives
-in a copy of the model outside the strategy, so that neither publishing nor
-validating asks the other workers; all workers hold equal weights, hence equal
-averages.
+in a copy of the model outside the strategy, on every worker, so that neither
+publishing nor validating asks the others: all workers hold equal weights, hence
+equal averages. Without an average there is no copy.
 """
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +16,7 @@ import tf_keras
 
 
 class Served:
-  """A plain copy of a model, in step with it or averaging it.
+  """A trained model as it is, or the average of its weights.
 
       a_k = m_k a_{k-1} + (1 - m_k) w_k,   m_k = min(decay, (k - 1) / (k + 1))
 
@@ -27,30 +26,39 @@ class Served:
 
   def __init__(
     self,
-    model: tf_keras.Model,
-    weights: Sequence[tf.Variable],
+    trained: tf_keras.Model,
+    strategy: tf.distribute.Strategy,
+    copy: Callable[[], tf_keras.Model],
     *,
     decay: float,
     every: int,
   ):
-    """Holds the copy.
+    """Makes the copy for the average, if there is one.
 
     Args:
-      model: the copy, built outside any strategy.
-      weights: the trained model's, in the order of `model.weights`.
+      trained: the model.
+      strategy: the one it is trained in.
+      copy: makes another of the same kind, outside the strategy.
       decay: of the average, in [0, 1); 0 means no average.
       every: steps between updates, at least 1.
     """
-    self.model = model
-    self._trained, self._decay, self._every = list(weights), decay, every
-    self._logit = tf.function(
-      lambda features: model(features, training=False), autograph=False
-    )
+    self._strategy, self._decay, self._every = strategy, decay, every
+    # This worker's own: to read a variable of the group may be a collective.
+    self._trained = [
+      strategy.experimental_local_results(weight)[0]
+      for weight in trained.weights
+    ]
+    self.model = copy() if decay else trained
 
   @property
   def averages(self) -> bool:
     """Whether it must be told of steps by `update`."""
     return self._decay > 0
+
+  @property
+  def state(self) -> dict[str, tf_keras.Model]:
+    """What a checkpoint must hold of it beside the trained model."""
+    return {"served": self.model} if self.averages else {}
 
   def update(self, step: int) -> None:
     """Takes the weights after `step` steps into the average."""
@@ -61,10 +69,20 @@ class Served:
       own.assign(keep * own + (1 - keep) * value if keep else value)
 
   def refresh(self, step: int) -> None:
-    """Makes the copy ready to be published or judged after `step` steps."""
-    if not self.averages or step < self._every:
+    """Makes it ready to be published or judged after `step` steps."""
+    if self.averages and step < self._every:
       for own, new in zip(self.model.weights, self._trained, strict=True):
         own.assign(new.read_value())
+
+  def weights(self, step: int) -> list[tf.Tensor]:
+    """Returns the weights after `step` steps; later ones do not change them.
+
+    A table is copied here; of other weights TensorFlow makes a copy when a step
+    is about to change what is held elsewhere.
+    """
+    self.refresh(step)
+    own = self.model.weights if self.averages else self._trained
+    return [weight.read_value() for weight in own]
 
   def probability(
     self, features: Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
@@ -75,7 +93,10 @@ class Served:
       features: what the model reads of rows.
     """
 
-    def predict(rows: np.ndarray) -> np.ndarray:
-      return tf.sigmoid(self._logit(features(tf.constant(rows)))).numpy()
+    def replica(rows: tf.Tensor) -> tf.Tensor:
+      return tf.sigmoid(self.model(features(rows), training=False))
 
-    return predict
+    run = tf.function(
+      lambda rows: self._strategy.run(replica, [rows]), autograph=False
+    )
+    return lambda rows: run(tf.constant(rows)).numpy()

@@ -1,9 +1,11 @@
 """One worker of one group, from its configuration to its last step."""
 
 import contextlib
+import gc
 import logging
 import pathlib
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +27,7 @@ from ctr_codistill.models import optimizers
 from ctr_codistill.serving import Servable
 from ctr_codistill.training import actions
 from ctr_codistill.training import loop
+from ctr_codistill.training import publishing
 from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training import workdir
 from ctr_codistill.training.checkpoints import Checkpoints
@@ -41,6 +44,7 @@ from ctr_codistill.training.workdir import Place
 _LOG = logging.getLogger(__name__)
 _READERS = 1  # more do not pay: one makes more rows than any step takes
 _KEPT_CHECKPOINTS = 2
+_LOOKS = 10  # for newer snapshots, in the time between two agreements on them
 
 
 class Worker:
@@ -98,8 +102,9 @@ class Worker:
       is_chief=place.cluster.is_chief,
     )
     self._served = Served(
-      self._model(),
-      self._trainer.model.weights,
+      self._trainer.model,
+      self._strategy,
+      self._model,
       decay=training.average_decay,
       every=training.average_every,
     )
@@ -108,7 +113,7 @@ class Worker:
       keep=_KEPT_CHECKPOINTS,
       model=self._trainer.model,
       optimizer=self._trainer.optimizer,
-      served=self._served.model,
+      **self._served.state,
     )
 
   def run(self) -> None:
@@ -119,6 +124,8 @@ class Worker:
     if self._place.cluster.is_chief:
       # What was published after the checkpoint is of a course not taken again.
       exchange.withdraw(self._root(), newer_than=start)
+    self._teacher.look()
+    self._teacher.wait()
     self._refresh(start)
     self._opinions = self._opinions_from(start)
     _LOG.info("training from step %d to %d", start, self._stop)
@@ -212,6 +219,8 @@ class Worker:
     found.append(Action(self._publication(), every))
     found.append(Action(self._save, training.checkpoint_every))
     found.append(Action(self._refresh, every, at_end=False))
+    often = max(every // _LOOKS, 1)
+    found.append(Action(lambda step: self._teacher.look(), often, at_end=False))
     return found
 
   def _evaluation(self) -> Callable[[int], None]:
@@ -235,9 +244,27 @@ class Worker:
   def _publication(self) -> Callable[[int], None]:
     if not self._place.cluster.is_chief:
       return lambda step: None
+    place, writer = self._place, self._writer()
+    keep = self._experiment.exchange.keep
+
+    def write(step: int, weights: Sequence[tf.Tensor]) -> None:
+      facts = {
+        "group": place.group,
+        "schema": self._schema.fingerprint,
+        "published": self._clock(),
+      }
+      exchange.publish(writer, self._root(), step, weights, facts, keep=keep)
+
+    return publishing.Publisher(
+      self._served.weights, write, self._journal.scalars, stop=self._stop
+    )
+
+  def _writer(self) -> snapshots.Writer:
     place = self._place
     servable = Servable(
-      self._served.model, self._schema, Lookup(self._schema, place.data)
+      publishing.hollow(self._model),
+      self._schema,
+      Lookup(self._schema, place.data),
     )
     writer = snapshots.Writer(
       servable,
@@ -245,18 +272,10 @@ class Worker:
       {schemas.FILE: place.data / schemas.FILE},
       place.folder / "template",
     )
-    keep = self._experiment.exchange.keep
-
-    def publish(step: int) -> None:
-      self._served.refresh(step)
-      facts = {
-        "group": place.group,
-        "schema": self._schema.fingerprint,
-        "published": self._clock(),
-      }
-      exchange.publish(writer, self._root(), step, facts, keep=keep)
-
-    return publish
+    # Its vocabularies and weights lie in cycles, and are needed no more.
+    del servable
+    gc.collect()
+    return writer
 
 
 def _folders(

@@ -1,0 +1,131 @@
+"""Reading a peer's snapshots ahead, beside the training.
+
+To verify and read a table takes seconds of one core, to take over what was read
+takes none. So a thread looks, verifies and reads, and the training only asks
+what lies ready.
+"""
+
+import dataclasses
+import logging
+import pathlib
+from concurrent.futures import Executor
+from concurrent.futures import Future
+
+from ctr_codistill import snapshots
+from ctr_codistill import stamped
+from ctr_codistill.errors import InputError
+from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.snapshots import Weights
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What was read of snapshot `step`; without content `error` tells why not.
+
+  `content` is weights for the snapshot in use, or a snapshot of its own where
+  there is none in use or its graph is another.
+  """
+
+  step: int
+  content: Snapshot | Weights | None = None
+  error: str = ""
+
+
+_NOTHING = Found(-1)
+
+
+class Reader:
+  """Has at most one snapshot of a peer in hand: being read, or ready."""
+
+  def __init__(self, root: pathlib.Path, thread: Executor):
+    """Reads from the directory `root`, in `thread`."""
+    self._root, self._thread = root, thread
+    self._held: Future[Found] | None = None
+    self._refused: set[tuple[int, int]] = set()
+
+  def look(self, used: Snapshot | None) -> None:
+    """Starts to read the newest good snapshot, unless one is in hand.
+
+    A torn one is passed over for the next older; a lower step than the one in
+    use counts once no higher is left.
+    """
+    if self._held is None or self._done() is _NOTHING:
+      self._held = self._thread.submit(self._newest, used)
+
+  def has(self, step: int, used: Snapshot | None) -> bool | None:
+    """Tells whether snapshot `step` is ready; False: it cannot be read.
+
+    None: not yet. It is read then, instead of what else may be ready.
+    """
+    found = self._done()
+    if found and found.step == step:
+      return found.content is not None
+    if found or self._held is None:
+      self._held = self._thread.submit(self._read, step, used)
+    return None
+
+  def wait(self) -> None:
+    """Returns when nothing is being read."""
+    if self._held is not None:
+      self._held.result()
+
+  @property
+  def ready(self) -> int:
+    """The step of the snapshot that is ready, -1 for none."""
+    found = self._done()
+    return found.step if found and found.content else -1
+
+  def take(self) -> Found:
+    """Hands over what is in hand, once it was read."""
+    found, self._held = self._held.result(), None
+    return found
+
+  def clear(self) -> None:
+    """Puts away what is in hand."""
+    self._held = None
+
+  def refuse(self, step: int) -> None:
+    """Puts away what is in hand and passes over snapshot `step` from now on."""
+    self.clear()
+    self._refused.add(self._mark(step))
+
+  def _done(self) -> Found | None:
+    done = self._held is not None and self._held.done()
+    return self._held.result() if done else None
+
+  def _newest(self, used: Snapshot | None) -> Found:
+    for step in reversed(stamped.numbers(self._root)):
+      # A peer that was set back to a checkpoint has only lower steps.
+      if used and step == used.step:
+        break
+      # To read a torn one again would cost as much as a good one.
+      if self._mark(step) in self._refused:
+        continue
+      found = self._read(step, used)
+      if found.content:
+        return found
+      if stamped.is_stamped(self._root / str(step)):
+        _LOG.warning("a snapshot is passed over: %s", found.error)
+        self._refused.add(self._mark(step))
+    return _NOTHING
+
+  def _read(self, step: int, used: Snapshot | None) -> Found:
+    path = self._root / str(step)
+    try:
+      if used:
+        weights = snapshots.read(path)
+        if used.fits(weights):
+          return Found(step, weights)
+      return Found(step, Snapshot(path, ids_only=True))
+    except (InputError, OSError) as error:
+      return Found(step, None, str(error))
+
+  def _mark(self, step: int) -> tuple[int, int]:
+    """Tells a snapshot from one that is written in its place later."""
+    try:
+      stamp = self._root / str(step) / stamped.MANIFEST
+      return step, stamp.stat().st_mtime_ns
+    except OSError:
+      return step, 0

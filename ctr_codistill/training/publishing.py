@@ -1,0 +1,99 @@
+"""Publishing beside the training: a copy between two steps, the rest later.
+
+To write and sum a table takes seconds, to copy it in memory a tenth of one. So
+a due step waits for the copy alone, and a thread makes a snapshot of it.
+"""
+
+import logging
+from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+_LOG = logging.getLogger(__name__)
+
+
+class Publisher:
+  """Publishes at the steps it is called with; never two at once.
+
+  A step that comes while the one before is still being written is left out: to
+  queue would hold a further copy, to wait would stall the training for it.
+  """
+
+  def __init__(
+    self,
+    copy: Callable[[int], Sequence[tf.Tensor]],
+    write: Callable[[int, Sequence[tf.Tensor]], None],
+    tell: Callable[[int, dict[str, float]], None],
+    *,
+    stop: int,
+  ):
+    """Has published nothing yet.
+
+    Args:
+      copy: returns the weights after a step, which later steps do not change.
+      write: makes a snapshot of a step and its weights; called in a thread.
+      tell: takes figures of a step for the log.
+      stop: the last step; it is never left out, and waited for.
+    """
+    self._copy, self._write, self._tell, self._stop = copy, write, tell, stop
+    self._thread = ThreadPoolExecutor(1, "publish")
+    self._step, self._skipped = 0, 0
+    self._written: Future | None = None
+
+  def __call__(self, step: int) -> None:
+    """Publishes the weights after `step` steps.
+
+    Raises:
+      InputError: the publication before this one failed, or the last one did.
+    """
+    if step < self._stop and self._written and not self._written.done():
+      self._skip(step)
+      return
+    self.wait()
+    self._step = step
+    self._written = self._thread.submit(self._write, step, self._copy(step))
+    if step >= self._stop:
+      self.wait()
+
+  def wait(self) -> None:
+    """Returns when nothing is being written.
+
+    Raises:
+      InputError: the last publication failed.
+    """
+    if self._written:
+      self._written.result()
+
+  def _skip(self, step: int) -> None:
+    self._skipped += 1
+    _LOG.info(
+      "step %d is not published, step %d is still being written (%d left out "
+      "so far)",
+      step,
+      self._step,
+      self._skipped,
+    )
+    self._tell(step, {"publish/skipped": self._skipped})
+
+
+def hollow(model: Callable[[], tf_keras.Model]) -> tf_keras.Model:
+  """Returns a model whose weights have no values, and no memory until written.
+
+  Enough to save a graph: a second table, even for a moment, would be the most
+  that a worker ever holds.
+  """
+
+  def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
+    if given.get("shape") is not None:
+      given["initial_value"] = lambda: tf.raw_ops.Empty(
+        shape=given["shape"], dtype=given["dtype"]
+      )
+    return make(**given)
+
+  with tf.variable_creator_scope(create):
+    return model()
