@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill import model_config
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
@@ -24,7 +25,7 @@ def _equal(one, other):
   return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("name", config.NETWORKS)
+@pytest.mark.parametrize("name", model_config.NETWORKS)
 def test_a_seed_gives_the_same_bits_and_another_seed_others(tiny, schema, name):
   model = dataclasses.replace(tiny, name=name)
   first = _weights(model, schema, seed=1)
@@ -58,7 +59,7 @@ def test_dcn_has_two_crosses_of_its_input_more(tiny, schema):
   assert found == 129 + 2 * (14 * 14 + 14) + 14
 
 
-@pytest.mark.parametrize("name", config.NETWORKS)
+@pytest.mark.parametrize("name", model_config.NETWORKS)
 @pytest.mark.parametrize("activation", ["relu", "smelu", "swish"])
 def test_the_output_is_a_logit_an_example(
   tiny, schema, features, name, activation
@@ -105,7 +106,7 @@ def test_dropout_is_for_training_alone(tiny, schema, features):
   assert not np.array_equal(plain, model(features, training=True).numpy())
 
 
-@pytest.mark.parametrize("name", config.NETWORKS)
+@pytest.mark.parametrize("name", model_config.NETWORKS)
 @pytest.mark.parametrize("numeric", ["log", "bins", "both"])
 def test_one_kind_of_features_is_enough(schema, name, numeric):
   if (name, numeric) == ("dlrm", "log"):
@@ -134,7 +135,7 @@ def test_dlrm_says_how_many_vectors_it_wants(
     networks.build(model, part, seed=0)
 
 
-@pytest.mark.parametrize("name", config.NETWORKS)
+@pytest.mark.parametrize("name", model_config.NETWORKS)
 @pytest.mark.parametrize("wrong", ["numeric", "categorical"])
 def test_features_of_another_width_are_refused(
   tiny, schema, features, name, wrong
@@ -152,7 +153,7 @@ def test_features_of_another_width_are_refused(
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
   ("name", "activation"),
-  [*zip(config.NETWORKS, itertools.cycle(["relu", "smelu", "swish"]))],
+  [*zip(model_config.NETWORKS, itertools.cycle(["relu", "smelu", "swish"]))],
 )
 def test_a_snapshot_gives_the_same_logits(
   tiny, schema, prepared, features, tmp_path, name, activation, precision

@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from ctr_codistill import config
+from ctr_codistill import model_config
 from ctr_codistill.models import blocks
 from ctr_codistill.models import networks
 
 
-@pytest.fixture(params=config.NETWORKS)
+@pytest.fixture(params=model_config.NETWORKS)
 def network(request, tiny, schema):
   model = dataclasses.replace(
     tiny, name=request.param, precision="bfloat16", hidden=(8, 4)
