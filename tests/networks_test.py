@@ -167,7 +167,7 @@ def test_a_snapshot_gives_the_same_logits(
   wanted = signatures["predict_ids"](**features)["logit"].numpy()
   np.testing.assert_allclose(network(features), wanted, rtol=0.02, atol=0.02)
   writer = Writer(servable, signatures, {}, tmp_path / "template")
-  snapshot = Snapshot(writer.write(tmp_path, 1, {}))
+  snapshot = Snapshot(writer.write(tmp_path, 1, servable.weights, {}))
   found = snapshot.predict_ids(**features)["logit"].numpy()
   assert np.array_equal(found, wanted)
   assert len(set(found.tolist())) > 8

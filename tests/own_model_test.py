@@ -62,7 +62,7 @@ def test_it_is_published_and_loaded_as_any_other(
   )
   signatures = servable.signatures()
   writer = Writer(servable, signatures, {}, tmp_path / "template")
-  snapshot = Snapshot(writer.write(tmp_path, 1, {}))
+  snapshot = Snapshot(writer.write(tmp_path, 1, servable.weights, {}))
   found = snapshot.predict_ids(**features)["logit"].numpy()
   wanted = signatures["predict_ids"](**features)["logit"].numpy()
   assert np.array_equal(found, wanted)

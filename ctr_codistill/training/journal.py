@@ -127,7 +127,8 @@ def _scalars(
     "loss": label + entry.weight * teacher,
     "loss/label": label,
     "loss/teacher": teacher / taught if counts else float("nan"),
-    "teacher/weight": entry.weight,
+    # The mean over the rows, so that loss = label + this x teacher.
+    "teacher/weight": entry.weight * taught,
     "teacher/taught_share": taught,
     "teacher/staleness_steps": entry.staleness_steps,
     "teacher/staleness_seconds": entry.staleness_seconds,

@@ -184,7 +184,7 @@ def _publish(
     {schemas.FILE: folder / schemas.FILE},
     folder / "template",
   )
-  writer.write(root, 1, {"published": 0.0})
+  writer.write(root, 1, servable.weights, {"published": 0.0})
 
 
 def _left(folder: pathlib.Path, work: Work) -> FromPredictions:
