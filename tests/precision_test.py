@@ -29,9 +29,18 @@ def test_weights_and_logits_are_float32(network, features):
   assert network(features).dtype == tf.float32
 
 
-def test_hidden_layers_compute_in_bfloat16(network):
-  hidden = [layer for layer in network.layers if "hidden" in layer.name]
-  assert [layer.output.dtype for layer in hidden] == [tf.bfloat16] * 2
+def test_all_products_but_the_logit_s_are_bfloat16(network, features):
+  graph = (
+    tf.function(lambda x: network(x)).get_concrete_function(features).graph
+  )
+  products = {
+    operation.name.split("/")[1]: operation.outputs[0].dtype
+    for operation in graph.get_operations()
+    if operation.type in ("MatMul", "BatchMatMulV2")
+  }
+  single = {name for name, kind in products.items() if kind == tf.float32}
+  assert single - {"linear_numeric"} == {"logit"}
+  assert len(products) - len(single) >= 2
 
 
 def test_the_gradient_of_a_table_is_sparse_and_float32(network, features):

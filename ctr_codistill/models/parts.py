@@ -122,9 +122,13 @@ class Parts:
     """Returns x crossed with itself as often as wanted, `[batch, width]`."""
     import tensorflow_recommenders as tfrs  # a second at import: only if wanted
 
+    class Cross(tfrs.layers.dcn.Cross):
+      # TFRS gives its product this type, which else is that of the variables.
+      dtype = property(lambda self: self.dtype_policy)
+
     crossed = x
     for i in range(self._model.cross_layers):
-      crossed = tfrs.layers.dcn.Cross(
+      crossed = Cross(
         kernel_initializer=self._glorot(),
         name=f"cross_{i}",
         dtype=self._policy,
