@@ -198,3 +198,26 @@ def test_master_weights_of_a_mixed_layer_move_in_float32(rule):
   optimizer.apply(gradients, model.trainable_variables)
   moved = dense.kernel.numpy()
   assert moved.dtype == np.float32 and (moved < before).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_group_s_step_reads_no_whole_table(rule):
+  strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+  with strategy.scope():
+    model = _model()
+    optimizer = optimizers.build(config.Optimizer(**rule), steps=4)
+    optimizer.build(model)
+
+  def replica():
+    gradients = [_sparse([1, 1], [0.5, 0.2]), ONE]
+    optimizer.apply(gradients, model.trainable_variables)
+
+  step = tf.function(lambda: strategy.run(replica), autograph=False)
+  operations = step.get_concrete_function().graph.get_operations()
+  read = [op.outputs[0] for op in operations if op.type == "ReadVariableOp"]
+  assert [tensor.shape.as_list() for tensor in read] == [[], []]  # both steps
+  step()
+  found, weight = model.get_weights()
+  wanted, expected = _moved([_sparse([1], [0.7]), ONE], **rule)
+  np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-6)
+  assert weight[0, 0] == pytest.approx(expected)

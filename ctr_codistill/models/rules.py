@@ -256,9 +256,12 @@ def _by_rows(
 
   def sparse(move: Move) -> None:
     ids = move.gradient.indices
-    held = (move.variable, *move.slots)
-    new = formula(move, *[tf.gather(variable, ids) for variable in held])
-    for handle, rows in zip(move.handles, new, strict=True):
+    # Not `tf.gather`: of a group's variable it would first read all rows.
+    old = [
+      tf.raw_ops.ResourceGather(resource=h, indices=ids, dtype=tf.float32)
+      for h in move.handles
+    ]
+    for handle, rows in zip(move.handles, formula(move, *old), strict=True):
       tf.raw_ops.ResourceScatterUpdate(
         resource=handle, indices=ids, updates=rows
       )
