@@ -1,0 +1,1 @@
+"""What `pipelines.benchmark` times: a file a case."""
