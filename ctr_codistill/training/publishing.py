@@ -51,7 +51,7 @@ class Publisher:
     Raises:
       InputError: the publication before this one failed, or the last one did.
     """
-    if step < self._stop and self._written and not self._written.done():
+    if self.busy and step < self._stop:
       self._skip(step)
       return
     self.wait()
@@ -59,6 +59,11 @@ class Publisher:
     self._written = self._thread.submit(self._write, step, self._copy(step))
     if step >= self._stop:
       self.wait()
+
+  @property
+  def busy(self) -> bool:
+    """Whether a snapshot is being written."""
+    return self._written is not None and not self._written.done()
 
   def wait(self) -> None:
     """Returns when nothing is being written.
