@@ -225,6 +225,8 @@ def _tensors(prefix: str) -> list[tf.Tensor]:
   """Reads the weights of a checkpoint, in the order of the module's list."""
   types = tf.train.load_checkpoint(prefix).get_variable_to_dtype_map()
   names = _names(len(types) - 1)
+  if not names:
+    return []  # a model without weights; to restore nothing is an error
   with tf.device("CPU:0"):
     return tf.raw_ops.RestoreV2(
       prefix=prefix,
