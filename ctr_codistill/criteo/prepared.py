@@ -231,7 +231,10 @@ def _flat(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tidy(output: str, work: pathlib.Path) -> None:
   """Deletes what a job that came to its end needs no more, its mark last."""
-  unneeded = work if places.is_remote(output) else work / ledger.FOLDER
+  unneeded = work / ledger.FOLDER
+  if places.is_remote(output):
+    _empty(os.fspath(work))  # all but its mark, without which it is not ours
+    unneeded = work
   shutil.rmtree(unneeded, ignore_errors=True)
   places.remove(os.path.join(output, _UNFINISHED))
 
