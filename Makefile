@@ -5,6 +5,7 @@ VENV ?= .venv
 OUT := runs/quickstart
 RUN := $(VENV)/bin/python -m
 ROWS ?= 140000
+BAZEL_FLAGS ?=
 
 .PHONY: help quickstart test lint format bazel clean
 help:
@@ -53,7 +54,7 @@ format: $(VENV)/.tests
 	$(VENV)/bin/ruff check --fix .
 
 bazel: $(VENV)/.tests
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .ci/bazel test //...
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .ci/bazel test $(BAZEL_FLAGS) //...
 
 clean:
 	rm -rf $(VENV) runs
