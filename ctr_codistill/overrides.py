@@ -1,8 +1,8 @@
 """What one group has otherwise: texts like `1:model.name=dcn`.
 
 Texts, not structure, so that one field, one flag and one list of the JSON hold
-them. Only what a group decides alone can differ: which rows it gets, the seed of
-their order and what goes around are a matter of all groups.
+them. Only what a group decides alone can differ: which rows it gets, the seed
+of their order and what goes around are a matter of all groups.
 """
 
 import re
