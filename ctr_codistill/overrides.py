@@ -1,8 +1,8 @@
 """What one group has otherwise: texts like `1:model.name=dcn`.
 
 Texts, not structure, so that one field, one flag and one list of the JSON hold
-them. Only what a group decides alone can differ: which rows it gets and the
-seed of their order are dealt out over all groups.
+them. Only what a group decides alone can differ: which rows it gets, the seed
+of their order and what goes around are a matter of all groups.
 """
 
 import re
@@ -15,7 +15,7 @@ from ctr_codistill.errors import InputError
 
 _FORM = re.compile(r"(\d+):([a-z_.]+)=(.*)", re.DOTALL)
 _SECTIONS = ("model", "optimizer", "training", "codistill", "exchange")
-_SHARED = ("training.seed",)
+_SHARED = ("training.seed", "exchange.what")
 
 
 def is_one(text: str) -> bool:

@@ -89,10 +89,11 @@ def test_a_wrong_field_or_value_is_refused_as_without_groups(text, said):
 
 
 @pytest.mark.parametrize(
-  "name", ["groups", "per_group", "data.overlap", "training.seed", "nonsense"]
+  "name",
+  ["groups", "data.overlap", "training.seed", "exchange.what", "nonsense"],
 )
 def test_what_all_groups_share_is_refused(name):
-  said = f"a field of model, .*, but not training.seed; is '{name}'"
+  said = f"a field of model, .*, but not training.seed, .*; is '{name}'"
   with pytest.raises(InputError, match=said):
     _experiment(f"1:{name}=3")
 

@@ -169,7 +169,7 @@ class Parts:
     """Returns w x + b, float32 `[batch, 1]`.
 
     Never in bfloat16, whose logits are 0.008 apart at 1: a probability of a
-    quarter would be off by 0.0007, more than good models differ by.
+    quarter would be off by up to 0.0007.
     """
     layer = tf_keras.layers.Dense(
       1, kernel_initializer=self._glorot(), name="logit"
