@@ -10,6 +10,7 @@ process, so the ratios hold on a machine whose speed drifts.
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -40,9 +41,15 @@ def lines(work: Work) -> list[dict[str, object]]:
 
 def times() -> dict[str, float]:
   """Returns the median ms of an update, by rule and size of the table."""
+  from ctr_codistill.training import strategy as strategies
+
+  strategy = strategies.start(strategies.Cluster(), timeout=60)
   found = {}
   for name, optimizer in RULES.items():
-    steps = {f"{name}, {size}": _step(optimizer, _ROWS[size]) for size in _ROWS}
+    steps = {
+      f"{name}, {size}": _step(strategy, optimizer, rows)
+      for size, rows in _ROWS.items()
+    }
     took = {part: [] for part in steps}
     for turn in range(_WARM_UP + _TURNS):
       for part, step in steps.items():
@@ -71,17 +78,22 @@ def results(ms: Mapping[str, float]) -> list[dict[str, object]]:
   ]
 
 
-def _step(optimizer: config.Optimizer, rows: int) -> Callable[[int], None]:
-  """Returns an update of a table of `rows` rows, as a function of its turn."""
+def _step(strategy: Any, optimizer: config.Optimizer, rows: int) -> Callable:
+  """Returns an update of a table of `rows` rows, as a function of its turn.
+
+  In a strategy, as in training: there a table's rows are easily read by way of
+  a copy of all of them.
+  """
   import tensorflow as tf
   import tf_keras
 
   from ctr_codistill.models import optimizers
 
-  layer = tf_keras.layers.Embedding(rows, _DIM)
-  model = tf_keras.Sequential([tf_keras.Input([_SHAPE[1]]), layer])
-  update = optimizers.build(optimizer, steps=1_000_000)
-  update.build(model)
+  with strategy.scope():
+    layer = tf_keras.layers.Embedding(rows, _DIM)
+    model = tf_keras.Sequential([tf_keras.Input([_SHAPE[1]]), layer])
+    update = optimizers.build(optimizer, steps=1_000_000)
+    update.build(model)
   random = np.random.RandomState(0)
   count = _SHAPE[0] * _SHAPE[1]
   ids = [
@@ -90,10 +102,10 @@ def _step(optimizer: config.Optimizer, rows: int) -> Callable[[int], None]:
   ]
   values = tf.constant(random.normal(0, 1e-4, [count, _DIM]), tf.float32)
 
-  @tf.function(autograph=False)
-  def step(ids: tf.Tensor) -> tf.Tensor:
+  def replica(ids: tf.Tensor) -> tf.Tensor:
     gradient = tf.IndexedSlices(values, ids, [rows, _DIM])
     update.apply([gradient], model.trainable_variables)
     return ids[0]
 
+  step = tf.function(lambda ids: strategy.run(replica, [ids]), autograph=False)
   return lambda turn: step(ids[turn % len(ids)]).numpy()
