@@ -37,7 +37,12 @@ class Encoder:
     self, schema: Schema, vocabularies: Mapping[str, pa.BinaryArray]
   ) -> None:
     self.schema = schema
-    self._ranks = [Ranks(vocabularies[f.name]) for f in schema.categorical]
+    features = schema.categorical
+    self._ranks = Ranks(
+      (vocabularies[feature.name] for feature in features),
+      [feature.size for feature in features],
+    )
+    self._oov = np.array([feature.oov for feature in features], np.int32)
 
   def __call__(self, rows: Rows) -> np.ndarray:
     """Returns int32 `[rows, columns]`: label, numerics, categorical ids."""
@@ -52,20 +57,17 @@ class Encoder:
 
   def _ids(self, values: Sequence[pa.BinaryArray]) -> list[np.ndarray]:
     """Returns the id of each value of each feature, int32 `[values]`."""
-    features = self.schema.categorical
-    places = [ranks(array) for ranks, array in zip(self._ranks, values)]
-    unknown = [np.flatnonzero(place < 0) for place in places]
-    hashed = _hashed(
-      [array.take(pa.array(some)) for array, some in zip(values, unknown)],
-      [feature.oov for feature in features],
-    )
-    for feature, place, some, ids, array in zip(
-      features, places, unknown, hashed, values
-    ):
-      place += np.int32(1 + feature.oov)
-      place[some] = 1 + ids
-      place[compute.binary_length(array).to_numpy() == 0] = 0
-    return places
+    if not values:
+      return []
+    counts = [len(array) for array in values]
+    joined = pa.concat_arrays(values)
+    oov = np.repeat(self._oov, counts)
+    ids = self._ranks(joined, counts)
+    unknown = np.flatnonzero(ids < 0)
+    ids += 1 + oov
+    ids[unknown] = 1 + _hashed(joined.take(pa.array(unknown)), oov[unknown])
+    ids[compute.binary_length(joined).to_numpy() == 0] = 0
+    return np.split(ids, np.cumsum(counts)[:-1])
 
 
 def read(
@@ -102,18 +104,11 @@ def read(
   return parallel.in_order(encoded, blocks, threads)
 
 
-def _hashed(
-  values: Sequence[pa.BinaryArray], buckets: Sequence[int]
-) -> list[np.ndarray]:
-  """Returns the bucket of each value, int64 `[values]`."""
-  found = [np.zeros(0, np.int64) for _ in values]
-  # One call for all: of few values each, it would cost more than the hashing.
-  for count in set(buckets):
-    places = [i for i, other in enumerate(buckets) if other == count]
-    joined = pa.concat_arrays([values[i] for i in places])
-    strings = tf.constant(joined.to_numpy(zero_copy_only=False), tf.string)
+def _hashed(values: pa.BinaryArray, buckets: np.ndarray) -> np.ndarray:
+  """Returns the bucket of each value out of its number, int64 `[values]`."""
+  strings = tf.constant(values.to_numpy(zero_copy_only=False), tf.string)
+  found = np.zeros(len(values), np.int64)
+  for count in set(buckets.tolist()):
     ids = tf.strings.to_hash_bucket_fast(strings, count).numpy()
-    ends = np.cumsum([len(values[i]) for i in places])
-    for i, part in zip(places, np.split(ids, ends[:-1])):
-      found[i] = part
+    found = np.where(buckets == count, ids, found)
   return found

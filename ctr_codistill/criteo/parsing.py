@@ -170,6 +170,9 @@ def clipped(values: pa.Int64Array) -> np.ndarray:
   `MISSING_INT64` is missing too, as it is in a served request.
   """
   raw = values.fill_null(MISSING_INT64).to_numpy()
-  found = np.clip(raw, -LARGEST, LARGEST).astype(np.int32)
-  found[raw == MISSING_INT64] = MISSING
+  # What is missing is the least of all, and clipping makes it `MISSING`.
+  found = np.clip(raw, MISSING, LARGEST).astype(np.int32)
+  least = found == MISSING
+  if np.count_nonzero(least) != values.null_count:
+    found[least & (raw != MISSING_INT64)] = -LARGEST
   return found

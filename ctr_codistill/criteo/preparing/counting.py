@@ -141,20 +141,26 @@ def _best(
 
 
 def _moments(numeric: np.ndarray) -> np.ndarray:
-  there = (numeric != MISSING).T
-  values = np.where(there, numeric.T, 0).astype(np.float64)
+  # A column at a time, so that what is computed stays in the cache.
+  sums = [_sums(values) for values in numeric.T]
+  return np.array(sums, object).reshape(-1, 3).T
+
+
+def _sums(values: np.ndarray) -> tuple[int, int, int]:
+  there = values != MISSING
+  values = (values * there).astype(np.float64)
   logs = np.sign(values) * np.log1p(np.abs(values))
   units = np.rint(logs * _SCALE).astype(np.int64)
   # At most 2**41 each: a block's squares fit, those of many need not.
-  sums = [there.sum(1), units.sum(1), (units**2).sum(1)]
-  return np.stack(sums).astype(object)
+  squares = np.dot(units, units)
+  return int(np.count_nonzero(there)), int(units.sum()), int(squares)
 
 
 def _values(array: pa.DictionaryArray) -> pa.Table:
   size = len(array.dictionary)
   counts = np.bincount(array.indices.to_numpy(), minlength=size)
   table = pa.table([array.dictionary, pa.array(counts)], schema=spilling.TYPE)
-  return table.filter(pa.array(counts > 0))
+  return table if counts.all() else table.filter(pa.array(counts > 0))
 
 
 def _merged(ours: pa.Table, theirs: pa.Table) -> pa.Table:

@@ -59,8 +59,9 @@ class ShardWriter:
     self._schema = schema
     self._block_rows = block_rows
     self._shard_rows = shard_rows
-    self._pending: list[np.ndarray] = []
-    self._pending_rows = 0
+    # One for all shards: new memory costs as much as what is done with it.
+    self._buffer: np.ndarray | None = None
+    self._pending = 0
     self._shards = list(shards)
     self._closed = False
     _check(self._directory, shards)
@@ -80,7 +81,7 @@ class ShardWriter:
   @property
   def pending(self) -> int:
     """Of those the last ones, which are in no shard yet."""
-    return self._pending_rows
+    return self._pending
 
   @property
   def shards(self) -> tuple[Shard, ...]:
@@ -98,18 +99,25 @@ class ShardWriter:
         f"rows should be int32 [rows, {self._schema.columns}], are "
         f"{rows.dtype} {list(rows.shape)}"
       )
-    self._pending.append(rows.copy())
-    self._pending_rows += len(rows)
-    while self._pending_rows >= self._shard_rows:
-      self._flush()
+    if self._buffer is None:
+      shape = (self._shard_rows, self._schema.columns)
+      self._buffer = np.empty(shape, records.ROW_TYPE)
+    while len(rows):
+      part = rows[: self._shard_rows - self._pending]
+      self._buffer[self._pending : self._pending + len(part)] = part
+      self._pending += len(part)
+      rows = rows[len(part) :]
+      if self._pending == self._shard_rows:
+        self._flush()
 
   def close(self) -> None:
     """Writes the last shard and the manifest, the first time it is called."""
     if self._closed:
       return
     self._closed = True
-    if self._pending_rows:
+    if self._pending:
       self._flush()
+    self._buffer = None
     manifest = {
       "version": records.VERSION,
       "schema": self._schema.fingerprint,
@@ -122,9 +130,7 @@ class ShardWriter:
     stamped.write_json(path, manifest)
 
   def _flush(self) -> None:
-    rows = np.concatenate(self._pending)
-    shard, rest = rows[: self._shard_rows], rows[self._shard_rows :]
-    self._pending, self._pending_rows = [rest], len(rest)
+    shard, self._pending = self._buffer[: self._pending], 0
     number = len(self._shards)
     self._shards.append(
       write_shard(self._directory, number, shard, self._block_rows)

@@ -185,11 +185,11 @@ def _newlines(text: bytes) -> int:
 def _whole_lines(path: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
   rest = b""
   for chunk in chunks:
-    text = rest + chunk
-    cut = text.rfind(b"\n") + 1
+    cut = chunk.rfind(b"\n") + 1
     if cut:
-      yield text[:cut]
-    rest = text[cut:]
+      yield b"".join((rest, memoryview(chunk)[:cut]))  # one copy, not two
+      rest = b""
+    rest += chunk[cut:]
     if len(rest) > LONGEST_LINE:
       raise InputError(
         f"{path} has a line of more than {LONGEST_LINE} bytes; a log has "
