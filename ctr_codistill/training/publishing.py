@@ -4,7 +4,9 @@ To write and sum a table takes seconds, to copy it in memory a tenth of one. So
 a due step waits for the copy alone, and a thread makes a snapshot of it.
 """
 
+import gc
 import logging
+import pathlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,6 +15,12 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+
+from ctr_codistill import snapshots
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.serving import Servable
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +34,7 @@ class Publisher:
 
   def __init__(
     self,
-    copy: Callable[[int], Sequence[tf.Tensor]],
+    copy: Callable[[int], list[tf.Tensor]],
     write: Callable[[int, Sequence[tf.Tensor]], None],
     tell: Callable[[int, dict[str, float]], None],
     *,
@@ -56,7 +64,7 @@ class Publisher:
       return
     self.wait()
     self._step = step
-    self._written = self._thread.submit(self._write, step, self._copy(step))
+    self._written = self._thread.submit(self._make, step, self._copy(step))
     if step >= self._stop:
       self.wait()
 
@@ -74,6 +82,12 @@ class Publisher:
     if self._written:
       self._written.result()
 
+  def _make(self, step: int, weights: list[tf.Tensor]) -> None:
+    self._write(step, weights)
+    # The thread would hold them for a moment more, in which the next copy may
+    # be made: room for two tables instead of one.
+    weights.clear()
+
   def _skip(self, step: int) -> None:
     self._skipped += 1
     _LOG.info(
@@ -84,6 +98,29 @@ class Publisher:
       self._skipped,
     )
     self._tell(step, {"publish/skipped": self._skipped})
+
+
+def writer(
+  model: Callable[[], tf_keras.Model],
+  schema: Schema,
+  data: pathlib.Path,
+  template: pathlib.Path,
+) -> snapshots.Writer:
+  """Returns what writes snapshots of a model, given its weights.
+
+  Args:
+    model: makes it, outside any strategy.
+    schema: the feature spec it was made for.
+    data: the directory that holds the spec and its vocabularies.
+    template: see `snapshots.Writer`.
+  """
+  servable = Servable(hollow(model), schema, Lookup(schema, data))
+  spec = {schemas.FILE: data / schemas.FILE}
+  found = snapshots.Writer(servable, servable.signatures(), spec, template)
+  # Its vocabularies and tables lie in cycles, and are needed no more.
+  del servable
+  gc.collect()
+  return found
 
 
 def hollow(model: Callable[[], tf_keras.Model]) -> tf_keras.Model:

@@ -1,7 +1,6 @@
 """One worker of one group, from its configuration to its last step."""
 
 import contextlib
-import gc
 import logging
 import pathlib
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import tensorflow as tf
 import tf_keras
 
 from ctr_codistill import config
-from ctr_codistill import snapshots
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill import group as groups
 from ctr_codistill.codistill import prediction_exchange
@@ -20,11 +18,8 @@ from ctr_codistill.codistill.prediction_exchange import PredictionExchange
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import records
-from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
-from ctr_codistill.serving import Servable
 from ctr_codistill.training import actions
 from ctr_codistill.training import loop
 from ctr_codistill.training import publishing
@@ -244,7 +239,10 @@ class Worker:
   def _publication(self) -> Callable[[int], None]:
     if not self._place.cluster.is_chief:
       return lambda step: None
-    place, writer = self._place, self._writer()
+    place = self._place
+    writer = publishing.writer(
+      self._model, self._schema, place.data, place.folder / "template"
+    )
     keep = self._experiment.exchange.keep
 
     def write(step: int, weights: Sequence[tf.Tensor]) -> None:
@@ -258,24 +256,6 @@ class Worker:
     return publishing.Publisher(
       self._served.weights, write, self._journal.scalars, stop=self._stop
     )
-
-  def _writer(self) -> snapshots.Writer:
-    place = self._place
-    servable = Servable(
-      publishing.hollow(self._model),
-      self._schema,
-      Lookup(self._schema, place.data),
-    )
-    writer = snapshots.Writer(
-      servable,
-      servable.signatures(),
-      {schemas.FILE: place.data / schemas.FILE},
-      place.folder / "template",
-    )
-    # Its vocabularies and weights lie in cycles, and are needed no more.
-    del servable
-    gc.collect()
-    return writer
 
 
 def _folders(

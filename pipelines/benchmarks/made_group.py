@@ -9,13 +9,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from ctr_codistill import config
-from ctr_codistill import serving
-from ctr_codistill import snapshots
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill.teacher import Teacher
-from ctr_codistill.criteo import schema as schemas
-from ctr_codistill.criteo.lookup import Lookup
-from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.training import publishing
@@ -45,7 +40,8 @@ class MadeGroup:
       batch_size=work.batch,
     )
     served = Served(self._trainer.model, strategy, model, decay=0, every=1)
-    root, writer = folder / "exchange", _writer(folder, schema, model)
+    root = folder / "exchange"
+    writer = publishing.writer(model, schema, folder, folder / "template")
 
     def write(step: int, weights: list[tf.Tensor]) -> None:
       exchange.publish(writer, root, step, weights, {}, keep=2)
@@ -103,17 +99,3 @@ class MadeGroup:
     while going_on():
       found.append(self.step(taught=taught))
     return found
-
-
-def _writer(
-  folder: pathlib.Path, schema: Schema, model: Callable
-) -> snapshots.Writer:
-  servable = serving.Servable(
-    publishing.hollow(model), schema, Lookup(schema, folder)
-  )
-  return snapshots.Writer(
-    servable,
-    servable.signatures(),
-    {schemas.FILE: folder / schemas.FILE},
-    folder / "template",
-  )
