@@ -34,7 +34,15 @@ from pipelines import command
 from pipelines.benchmarks.work import Work
 
 # Each is a file of benchmarks/, with lines(work), UNIT and results(parts).
-_CASES = ("step", "process", "updates", "publish", "memory", "reading")
+_CASES = (
+  "step",
+  "process",
+  "updates",
+  "publish",
+  "memory",
+  "reading",
+  "preparation",
+)
 _ALONE = ("shuffle",)  # no time, so no turn
 _PRECISIONS = ("float32", "bfloat16")
 _PEER_SCRIPTS = ("tfrs_keras.py", "pytorch.py")
