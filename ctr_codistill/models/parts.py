@@ -149,18 +149,15 @@ class Parts:
   def linear(self) -> list[tf.Tensor]:
     """Returns the terms w_j x_j of all features, each float32 `[batch, 1]`.
 
-    One weight an id, from a table of width 1 that starts at 0, and one for each
-    column of `logarithms`.
+    One weight an id, from a table of width 1, and one for each column of
+    `logarithms`; all start at 0.
     """
     ids, sizes = self._ids
     weights = blocks.Embedding(sizes, 1, initializer="zeros", name="linear")
     found = [tf.reduce_sum(weights(ids), 1)]
     for columns in self.logarithms:
       layer = tf_keras.layers.Dense(
-        1,
-        use_bias=False,
-        kernel_initializer=self._glorot(),
-        name="linear_numeric",
+        1, use_bias=False, kernel_initializer="zeros", name="linear_numeric"
       )
       found.append(layer(columns))
     return found
