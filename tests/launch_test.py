@@ -121,6 +121,24 @@ def test_each_step_logs_how_stale_its_teacher_is(pair):
     assert all(second >= 0 for second in seconds)
 
 
+def test_groups_learn_from_predictions_that_were_left(data, tmp_path):
+  flags = ["--groups=2", "--workers=2", *FLAGS]
+  flags += ["--exchange.what=predictions", "--data.window_rows=256"]
+  run("launch", f"--data={data}", f"--workdir={tmp_path / 'run'}", *flags)
+  taught = []
+  for group in (0, 1):
+    root = tmp_path / "run" / "exchange" / f"group-{group}"
+    assert stamped.numbers(root) == [STEPS]  # nobody asks for another
+    for worker in (0, 1):
+      assert list((root / "predictions" / f"worker-{worker}").glob("0-0-*"))
+    _, shares = scalar(tmp_path / "run", group, "teacher/taught_share")
+    steps, terms = scalar(tmp_path / "run", group, "loss/teacher")
+    assert all(step > 8 and term > 0 for step, term in zip(steps, terms))
+    taught.append(sum(shares))
+  # In step each hears in its second half; who comes later hears all the while.
+  assert max(taught) >= 6
+
+
 def test_validation_is_logged_and_reported(pair):
   steps, values = scalar(pair[0], 0, "validation/log_loss")
   progress = json.loads((pair[0] / "group-0" / "progress.json").read_text())

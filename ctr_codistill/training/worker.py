@@ -213,9 +213,12 @@ class Worker:
       found.append(Action(self._evaluation(), training.evaluate_every))
     found.append(Action(self._publication(), every))
     found.append(Action(self._save, training.checkpoint_every))
-    found.append(Action(self._refresh, every, at_end=False))
-    often = max(every // _LOOKS, 1)
-    found.append(Action(lambda step: self._teacher.look(), often, at_end=False))
+    if self._teacher.peers:
+      often = max(every // _LOOKS, 1)
+      found.append(Action(self._refresh, every, at_end=False))
+      found.append(
+        Action(lambda step: self._teacher.look(), often, at_end=False)
+      )
     return found
 
   def _evaluation(self) -> Callable[[int], None]:
