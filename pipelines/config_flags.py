@@ -1,7 +1,8 @@
 """One flag for each field of the configuration, and back.
 
 `--training.batch_size=512` sets `Experiment.training.batch_size`; help and
-rules come from the field itself, so there is nothing to keep in step.
+rules come from the field itself, so there is nothing to keep in step. What no
+flag says is what `--preset` says, or the default.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from absl import flags
 
 from ctr_codistill import config
 from ctr_codistill import fields
+from pipelines import presets
 
 _DEFINE = {
   int: flags.DEFINE_integer,
@@ -20,12 +22,22 @@ _DEFINE = {
 }
 
 
-def define(cls: type = config.Experiment, prefix: str = "") -> None:
-  """Defines a flag for every field of `cls` and of the sections below it."""
+def define() -> None:
+  """Defines `--preset` and a flag for every field of an experiment."""
+  flags.DEFINE_string(
+    "preset",
+    "",
+    "name of an experiment to begin with, which all flags given beside it "
+    f"change; there are: {presets.described()}",
+  )
+  _define(config.Experiment)
+
+
+def _define(cls: type, prefix: str = "") -> None:
   for field in dataclasses.fields(cls):
     name = prefix + field.name
     if dataclasses.is_dataclass(field.type):
-      define(field.type, name + ".")
+      _define(field.type, name + ".")
     elif field.type == tuple[int, ...]:
       default = [str(item) for item in field.default_factory()]
       flags.DEFINE_list(name, default, field.metadata["help"])
@@ -40,9 +52,12 @@ def experiment() -> config.Experiment:
   """Returns the experiment that the flags describe.
 
   Raises:
-    InputError: a value that breaks its field's rule.
+    InputError: a value that breaks its field's rule; no such preset.
   """
-  return config.from_dict(_values(config.Experiment))
+  given = _values(config.Experiment)
+  name = flags.FLAGS["preset"].value
+  under = presets.read(name) if name else {}
+  return config.from_dict(presets.merged(under, given))
 
 
 def as_arguments(experiment: config.Experiment) -> list[str]:
@@ -56,11 +71,14 @@ def as_arguments(experiment: config.Experiment) -> list[str]:
 
 
 def _values(cls: type, prefix: str = "") -> dict[str, Any]:
+  """Returns the values of the flags that were given, no defaults."""
   found: dict[str, Any] = {}
   for field in dataclasses.fields(cls):
     name = prefix + field.name
     if dataclasses.is_dataclass(field.type):
       found[field.name] = _values(field.type, name + ".")
+    elif not flags.FLAGS[name].present:
+      continue
     elif field.type == tuple[int, ...]:
       texts = flags.FLAGS[name].value
       found[field.name] = [fields.from_text(int, text) for text in texts]

@@ -15,12 +15,14 @@ ROOT = pathlib.Path(pipelines.__file__).parents[1]
 
 # Flags are one set a process, which other tests of this process may fill.
 SCRIPT = """
-import json, sys
+import json, pathlib, sys
 from absl import flags
 from absl.testing import flagsaver
 from ctr_codistill import config
-from pipelines import config_flags
+from pipelines import config_flags, presets
 
+if len(sys.argv) > 1:
+  presets.FOLDER = pathlib.Path(sys.argv[1])
 before = set(flags.FLAGS)
 config_flags.define()
 defined = {n: flags.FLAGS[n].help for n in set(flags.FLAGS) - before}
@@ -36,10 +38,10 @@ print(json.dumps([defined, said]))
 """
 
 
-def _ask(*argument_lists):
+def _ask(*argument_lists, presets=()):
   """Returns the flags' helps, and an experiment or error a list."""
   done = subprocess.run(
-    [sys.executable, "-c", SCRIPT],
+    [sys.executable, "-c", SCRIPT, *map(str, presets)],
     input=json.dumps(argument_lists),
     capture_output=True,
     text=True,
@@ -76,6 +78,8 @@ NARROW = config.from_dict({"model": {"hidden": []}})
 
 def test_every_field_has_a_flag_with_its_help():
   defined, _ = _ask()
+  assert "preset" in defined
+  del defined["preset"]
   wanted = {n: f.metadata["help"] for n, f in _fields(config.Experiment)}
   own = ";\n    repeat this option to specify a list of values"  # absl's
   assert {n: h.removesuffix(own) for n, h in defined.items()} == wanted
@@ -111,3 +115,56 @@ def test_a_wrong_value_is_refused_by_its_name():
   assert said[6].endswith(
     "group 1: model.hidden should be of type tuple, is [8, 'y']"
   )
+
+
+@pytest.fixture
+def presets(tmp_path):
+  (tmp_path / "calm.toml").write_text(
+    "# Four groups. And more.\n#\n# Why.\n[experiment]\ngroups = 4\n"
+    "model.hidden = [5]\ntraining = {epochs = 3, batch_size = 8}\n"
+    'per_group = ["1:model.hidden=7,8"]\n'
+  )
+  (tmp_path / "wrong.toml").write_text("experiment.grups = 4\n")
+  (tmp_path / "arms.toml").write_text("arm = 4\n")
+  return [tmp_path]
+
+
+def test_a_preset_is_above_the_defaults_and_below_the_flags(presets):
+  _, (said, other) = _ask(
+    ["--preset=calm"],
+    ["--preset=calm", "--groups=2", "--training.epochs=1", "--model.hidden="],
+    presets=presets,
+  )
+  calm = {
+    "groups": 4,
+    "model": {"hidden": [5]},
+    "training": {"epochs": 3, "batch_size": 8},
+    "per_group": ["1:model.hidden=7,8"],
+  }
+  assert config.from_json(said) == config.from_dict(calm)
+  # A flag counts though it says the default: two groups, one epoch.
+  own = calm | {"groups": 2, "model": {"hidden": []}}
+  own["training"] = {"epochs": 1, "batch_size": 8}
+  assert config.from_json(other) == config.from_dict(own)
+
+
+def test_the_help_lists_the_presets_with_their_first_line(presets):
+  defined, _ = _ask(presets=presets)
+  assert "arms (no comment); calm (Four groups. And more.)" in defined["preset"]
+
+
+def test_a_preset_that_is_none_is_refused(presets, tmp_path_factory):
+  _, said = _ask(
+    ["--preset=fats"],
+    ["--preset=../x"],
+    ["--preset=wrong"],
+    ["--preset=arms"],
+    presets=presets,
+  )
+  wanted = "preset should be one of: arms, calm, wrong; is "
+  assert said[0].endswith(wanted + "'fats'")
+  assert said[1].endswith(wanted + "'../x'")
+  assert "wrong.toml: experiment has no field 'grups'" in said[2]
+  assert said[3].endswith("should be one table, experiment; has ['arm']")
+  _, (said,) = _ask(["--preset=a"], presets=[tmp_path_factory.mktemp("none")])
+  assert said.endswith("one of: there are none; is 'a'")
