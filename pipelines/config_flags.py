@@ -17,7 +17,6 @@ from pipelines import presets
 _DEFINE = {
   int: flags.DEFINE_integer,
   float: flags.DEFINE_float,
-  str: flags.DEFINE_string,
   bool: flags.DEFINE_bool,
 }
 
@@ -45,7 +44,8 @@ def _define(cls: type, prefix: str = "") -> None:
       # Said once an item, for an item may have commas.
       flags.DEFINE_multi_string(name, [], field.metadata["help"])
     else:
-      _DEFINE[field.type](name, field.default, field.metadata["help"])
+      kind = _DEFINE.get(field.type, flags.DEFINE_string)
+      kind(name, field.default, field.metadata["help"])
 
 
 def experiment() -> config.Experiment:

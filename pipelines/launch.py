@@ -31,9 +31,9 @@ command.local("workdir")
 def main() -> int:
   """Starts the workers and returns when all have ended."""
   workdir = pathlib.Path(_WORKDIR.value)
-  plan = processes.Plan("", config_flags.experiment(), workdir)
-  data = cache.data(_DATA.value)
-  processes.run_all([plan], data, Display(), limit=plan.processes)
+  experiment, data = config_flags.experiment(), cache.data(_DATA.value)
+  plan = processes.Plan("", experiment, data, workdir)
+  processes.run_all([plan], Display(), limit=plan.processes)
   print(
     f"trained; snapshots: {workdir / 'exchange'}, curves: tensorboard "
     f"--logdir {workdir}"

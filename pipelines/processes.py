@@ -112,10 +112,11 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """A run to come: its name in progress lines, its flags, its directory."""
+  """A run to come: its name in progress lines, its flags, data, directory."""
 
   name: str
   experiment: config.Experiment
+  data: pathlib.Path
   workdir: pathlib.Path
 
   @property
@@ -126,11 +127,11 @@ class Plan:
 
 def run_all(
   plans: Sequence[Plan],
-  data: pathlib.Path,
   display: Display,
   *,
   limit: int,
   done: Callable[[Plan], None] = lambda plan: None,
+  failed: Callable[[Plan, InputError], None] | None = None,
 ) -> None:
   """Runs `plans` in order, side by side as far as `limit` processes go.
 
@@ -138,13 +139,14 @@ def run_all(
 
   Args:
     plans: the runs.
-    data: directory that prepare wrote.
     display: shows their progress.
     limit: how many processes at once.
     done: called with each plan that ended well.
+    failed: called with each plan of which a worker, or `done`, failed, and
+      why; the others go on.
 
   Raises:
-    InputError: a worker failed; it names which and why. All are ended then.
+    InputError: without `failed`: which worker failed, and why. All are ended.
   """
   waiting, running = list(plans), {}
   try:
@@ -152,10 +154,18 @@ def run_all(
       busy = sum(plan.processes for plan in running)
       if waiting and (not running or busy + waiting[0].processes <= limit):
         plan = waiting.pop(0)
-        running[plan] = Run(plan.experiment, data, plan.workdir, plan.name)
-      for plan in [plan for plan, run in running.items() if run.is_done()]:
-        display.leave(running.pop(plan).lines())
-        done(plan)
+        running[plan] = Run(plan.experiment, plan.data, plan.workdir, plan.name)
+      for plan in list(running):
+        try:
+          if running[plan].is_done():
+            display.leave(running.pop(plan).lines())
+            done(plan)
+        except InputError as error:
+          if failed is None:
+            raise
+          if plan in running:
+            running.pop(plan).stop()
+          failed(plan, error)
       display.show([line for run in running.values() for line in run.lines()])
       time.sleep(_POLL_SECONDS)
   finally:

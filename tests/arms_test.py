@@ -5,8 +5,9 @@ import pytest
 import pipelines
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
-from pipelines import arms
-from pipelines.arms import Arm
+from pipelines.comparison import arms
+from pipelines.comparison import reading
+from pipelines.comparison.arms import Arm
 
 QUICKSTART = pathlib.Path(pipelines.__file__).with_name("quickstart.toml")
 
@@ -14,21 +15,23 @@ QUICKSTART = pathlib.Path(pipelines.__file__).with_name("quickstart.toml")
 def _read(folder, text):
   path = folder / "arms.toml"
   path.write_text(text)
-  return arms.read(path)
+  return reading.read(path).arms
 
 
 def test_the_quickstart_compares_a_single_a_mean_and_a_pair():
-  single, mean, pair = arms.read(QUICKSTART)
+  single, mean, pair = reading.read(QUICKSTART).arms
   assert (single.name, single.repeats, len(single.experiments)) == (
     ("single", 4, 4)
   )
   assert {e.groups for e in single.experiments} == {1}
-  assert mean == Arm("mean of two", 2, (), "single", 2)
+  assert mean == Arm(
+    "mean of two", 2, mean_of="single", members=2
+  )
   assert [(e.groups, e.workers) for e in pair.experiments] == [(2, 1), (2, 2)]
 
 
 def test_repeats_differ_in_their_seed_alone():
-  single, _, _ = arms.read(QUICKSTART)
+  single, _, _ = reading.read(QUICKSTART).arms
   first, *others = single.experiments
   for repeat, other in enumerate(others, start=1):
     assert config.differences(first, other) == [
@@ -70,7 +73,7 @@ OTHER = '[[arm]]\nname = "b"\n'
   [
     ("x = ", "should be TOML: Invalid value"),
     ("", r"should have arms \(\[\[arm\]\]\), has None"),
-    ("runs = 3", "has no key 'runs'; it has experiment, arm"),
+    ("runs = 3", "has no key 'runs'; it has experiment, search, target, arm"),
     ("experiment = 3\n" + ARM, "experiment should be a table, is 3"),
     ('[arm]\nname = "a"', r"should have arms \(\[\[arm\]\]\), has {'name'"),
     ("arm = 3", r"should have arms \(\[\[arm\]\]\), has 3"),
@@ -124,9 +127,9 @@ def test_a_mistake_is_named_with_its_file_and_value(tmp_path, text, said):
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
   with pytest.raises(InputError, match=r"none\.toml: No such file"):
-    arms.read(tmp_path / "none.toml")
+    reading.read(tmp_path / "none.toml")
   with pytest.raises(InputError, match=f"{tmp_path}: Is a directory"):
-    arms.read(tmp_path)
+    reading.read(tmp_path)
   (tmp_path / "bytes.toml").write_bytes(b"\xff")
   with pytest.raises(InputError, match=r"bytes\.toml should be TOML: .*0xff"):
-    arms.read(tmp_path / "bytes.toml")
+    reading.read(tmp_path / "bytes.toml")

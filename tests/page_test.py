@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ctr_codistill.evaluation import arms_page
 from ctr_codistill.evaluation import churn_report
 from ctr_codistill.evaluation import page
-from ctr_codistill.evaluation import report
 from ctr_codistill.evaluation.churn import Churn
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.metrics import Quality
@@ -55,7 +55,7 @@ def _arms_page(folder, arms):
   ]
   lines = {f"arm {i}": (steps, [1 / (1 + s) for s in steps]) for i in range(12)}
   curves = {"validation log loss": lines}
-  return report.arms_report(entries, folder, title="Arms", curves=curves)
+  return arms_page.write(entries, folder, title="Arms", curves=curves)
 
 
 def _churn_page(folder, runs):

@@ -6,7 +6,11 @@ out, so runs are what is counted, and few runs give wide intervals.
 
 import itertools
 import math
+from collections.abc import Callable
+from collections.abc import Hashable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from collections.abc import Set
 
 import numpy as np
 from scipy import stats
@@ -26,35 +30,83 @@ def of_mean(values: Sequence[float]) -> Interval:
   if len(values) < 2:
     return NOTHING
   error = np.std(values, ddof=1) / math.sqrt(len(values))
-  return _around(float(np.mean(values)), float(error), len(values))
+  return _around(float(np.mean(values)), float(error), len(values) - 1)
+
+
+def of_difference(one: Sequence[float], other: Sequence[float]) -> Interval:
+  """Returns the interval of the mean of `other` less that of `one`, unpaired.
+
+  t with the degrees of freedom of Welch 1947: variances may differ. Two runs
+  of each at least.
+  """
+  if min(len(one), len(other)) < 2:
+    return NOTHING
+  parts = [(np.var(v, ddof=1) / len(v), len(v)) for v in (one, other)]
+  middle = float(np.mean(other) - np.mean(one))
+  return _around(middle, math.sqrt(sum(p for p, _ in parts)), _degrees(parts))
+
+
+def jackknife(
+  measure: Callable[[frozenset[Hashable]], float],
+  samples: Sequence[Sequence[Hashable]],
+) -> Interval:
+  """Returns the interval of a measure of runs that each can be left out.
+
+      theta +- t se,   se^2 = sum_s v_s,
+      v_s = (n_s - 1) / n_s  sum_{i in s} (theta_(i) - mean_s)^2
+
+  with theta_(i) the measure without run i (the jackknife of Tukey 1958; over
+  independent samples s Arvesen 1969). t has n - 1 degrees of freedom with one
+  sample, those of Welch and Satterthwaite with more.
+
+  Args:
+    measure: of the runs it is given; nan where they are too few.
+    samples: the runs, by the sample that each belongs to; two of each at least.
+  """
+  every = frozenset(itertools.chain(*samples))
+  middle, parts = measure(every), []
+  for sample in samples:
+    count = len(sample)
+    without = np.array([measure(every - {run}) for run in sample])
+    if count < 2 or not np.isfinite(without).all():
+      return NOTHING
+    squares = np.square(without - without.mean()).sum()
+    parts.append(((count - 1) / count * squares, count))
+  error = math.sqrt(sum(part for part, _ in parts))
+  return _around(middle, error, _degrees(parts))
 
 
 def of_pairs(values: Sequence[float], runs: int) -> Interval:
   """Returns the interval of the mean over pairs of runs; three runs at least.
 
-      theta +- t_{n-1} se,   se^2 = (n - 1) / n  sum_i (theta_(i) - mean)^2
-
-  with theta_(i) the mean over the pairs without run i (the jackknife of Tukey
-  1958). Pairs with a run in common are no independent values: six pairs of four
-  runs are as much evidence as four runs.
+  The `jackknife` over runs: pairs with a run in common are no independent
+  values: six pairs of four runs are as much evidence as four runs.
 
   Args:
     values: one a pair, in the order of `churn.pairs_of`.
     runs: how many there are.
   """
-  if runs < 3:
-    return NOTHING
-  pairs = list(itertools.combinations(range(runs), 2))
-  kept = [
-    [value for value, pair in zip(values, pairs, strict=True) if i not in pair]
-    for i in range(runs)
-  ]
-  without = np.mean(kept, axis=1)
-  squares = np.square(without - without.mean()).sum()
-  error = math.sqrt((runs - 1) / runs * squares)
-  return _around(float(np.mean(values)), error, runs)
+  pairs = itertools.combinations(range(runs), 2)
+  known = dict(zip(pairs, values, strict=True))
+  return jackknife(lambda kept: over_pairs(known, kept), [range(runs)])
 
 
-def _around(middle: float, error: float, runs: int) -> Interval:
-  half = float(stats.t.ppf((1 + LEVEL) / 2, runs - 1)) * error
+def over_pairs(
+  values: Mapping[tuple[Hashable, Hashable], float], kept: Set[Hashable]
+) -> float:
+  """Returns the mean over the pairs of runs that are kept, nan if none is."""
+  found = [v for (i, j), v in values.items() if i in kept and j in kept]
+  return float(np.mean(found)) if found else math.nan
+
+
+def _degrees(parts: Sequence[tuple[float, int]]) -> float:
+  """Returns the degrees of freedom of a sum of variances, each of n runs."""
+  total = sum(part for part, _ in parts)
+  if len(parts) == 1 or not total:
+    return min(count for _, count in parts) - 1
+  return total**2 / sum(part**2 / (count - 1) for part, count in parts)
+
+
+def _around(middle: float, error: float, degrees: float) -> Interval:
+  half = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
   return middle - half, middle + half

@@ -137,18 +137,27 @@ def levels(probability: np.ndarray, absolute: np.ndarray) -> str:
 
 
 def trade_off(
-  names: Sequence[str], churn: Sequence[float], loss: Sequence[float]
+  names: Sequence[str],
+  churn: Sequence[float],
+  loss: Sequence[float],
+  *,
+  churn_within: Sequence[Sequence[float]],
+  loss_within: Sequence[Sequence[float]],
 ) -> str:
   """Draws each arm as a point: churn to the right, log loss upwards.
 
   The names stand in a column beside the points, in their order from above, so
-  that no two overlap, however near their points are.
+  that no two overlap, however near their points are. Intervals are
+  drawn as bars, those of nan are not.
   """
   labels = [textwrap.fill(name, 34) for name in names]
   lines = sum(label.count("\n") + 1.6 for label in labels)
   with mpl.rc_context(_STYLE):
     figure, axes = _figure(max(3.2, 0.16 * lines + 0.8))
-    axes.scatter(churn, loss, color=_arm_colours(len(names)), zorder=3)
+    colours = _arm_colours(len(names))
+    axes.hlines(loss, *_ends(churn, churn_within), color=colours, alpha=0.5)
+    axes.vlines(churn, *_ends(loss, loss_within), color=colours, alpha=0.5)
+    axes.scatter(churn, loss, color=colours, zorder=3)
     axes.margins(0.12)
     axes.set_xlabel("churn: mean |p − q| between retrains (lower is better)")
     axes.set_ylabel("log loss in nats (lower is better)")
@@ -210,10 +219,8 @@ def curves(
 
 def _percent(value: float, first: float) -> str:
   """Returns a bar's mark: its value, and how far from the first's."""
-  if math.isnan(value):
-    return "not measured"
-  if math.isnan(first) or not first:
-    return f"{value:#.3g}"
+  if math.isnan(value) or math.isnan(first) or not first:
+    return "not measured" if math.isnan(value) else f"{value:#.3g}"
   return f"{value:#.3g}  ({100 * (value / first - 1):+.0f} %)"
 
 
@@ -238,6 +245,14 @@ def _label_beside(
       arrowprops=_LEADER,
       annotation_clip=False,
     )
+
+
+def _ends(
+  values: Sequence[float], within: Sequence[Sequence[float]]
+) -> np.ndarray:
+  """Returns where bars begin and end: `[2, arms]`."""
+  found = np.asarray(within, float).reshape(-1, 2).T
+  return np.where(np.isfinite(found), found, values)
 
 
 def _arm_colours(arms: int) -> list[str]:

@@ -1,0 +1,1 @@
+"""What `pipelines.compare` is made of: arms, repeats and a search."""
