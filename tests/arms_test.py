@@ -5,6 +5,7 @@ import pytest
 import pipelines
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
+from pipelines import presets
 from pipelines.comparison import arms
 from pipelines.comparison import reading
 from pipelines.comparison.arms import Arm
@@ -24,9 +25,7 @@ def test_the_quickstart_compares_a_single_a_mean_and_a_pair():
     ("single", 4, 4)
   )
   assert {e.groups for e in single.experiments} == {1}
-  assert mean == Arm(
-    "mean of two", 2, mean_of="single", members=2
-  )
+  assert mean == Arm("mean of two", 2, mean_of="single", members=2)
   assert [(e.groups, e.workers) for e in pair.experiments] == [(2, 1), (2, 2)]
 
 
@@ -113,6 +112,32 @@ OTHER = '[[arm]]\nname = "b"\n'
       ARM + OTHER + 'mean_of = "a"\nmembers = "2"',
       "arm 'b': members should be >= 2, is '2'",
     ),
+    (ARM + OTHER + 'teachers_of = "c"', "teachers_of should .*, is 'c'"),
+    (ARM + 'teachers_of = "a"', "goes around: a <- a"),
+    (
+      ARM + 'teachers_of = "b"\n' + OTHER + 'teachers_of = "a"',
+      "arm 'a': teachers_of should end at .*: a <- b <- a",
+    ),
+    (
+      ARM + OTHER + 'teachers_of = "a"\nmembers = 2',
+      "'b' should have 2 x 2 different repeats of 'a', which has 2",
+    ),
+    (ARM + OTHER + 'teachers_of = "a"\nmembers = 0', "members .* >= 1, is 0"),
+    (
+      ARM + OTHER + 'mean_of = "a"\nteachers_of = "a"',
+      "arm 'b' has no key 'teachers_of'",
+    ),
+    (ARM + "refresh = 1.0", r"refresh should be in \(0, 1\), is 1.0"),
+    (ARM + "refresh = 0", r"refresh should be in \(0, 1\), is 0"),
+    (ARM + 'preset = "no"', "preset should be one of: .*; is 'no'"),
+    (ARM + "preset = 3", "preset should be a name, is 3"),
+    (
+      'experiment.preset = "no"\n' + ARM,
+      "preset should be one of: .*; is 'no'",
+    ),
+    ("target = 3\n" + ARM, "target should be {log_loss = X} .*, is 3"),
+    ("target = {log_loss = 0.0}\n" + ARM, "target should be .* {'log_loss'"),
+    ('target = {arm = "b"}\n' + ARM, "target should be .* is {'arm': 'b'}"),
     (ARM + "members = 2", "arm 'a' has no key 'members'; it has name, repeats"),
     (
       ARM + OTHER + 'mean_of = "a"\nworkers = [1, 1]',
@@ -133,3 +158,74 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
   (tmp_path / "bytes.toml").write_bytes(b"\xff")
   with pytest.raises(InputError, match=r"bytes\.toml should be TOML: .*0xff"):
     reading.read(tmp_path / "bytes.toml")
+
+
+def test_teachers_are_trained_before_those_they_teach(tmp_path):
+  text = """
+    [[arm]]
+    name = "third"
+    teachers_of = "second"
+    [[arm]]
+    name = "second"
+    teachers_of = "first"
+    [[arm]]
+    name = "first"
+    [[arm]]
+    name = "other"
+    """
+  found = arms.stages(_read(tmp_path, text))
+  stages = [[arm.name for arm in stage] for stage in found]
+  assert stages == [["first", "other"], ["second"], ["third"]]
+
+
+def test_each_repeat_has_members_of_its_own():
+  single, pair = Arm("s", 6), Arm("p", 3, mean_of="s", members=2)
+  assert [arms.members(pair, r, single) for r in range(3)] == [
+    ["s-0", "s-1"],
+    ["s-2", "s-3"],
+    ["s-4", "s-5"],
+  ]
+
+
+def test_members_of_refreshed_repeats_have_the_same_data():
+  single = Arm("s", 8, refresh=0.1)
+  pair = Arm("p", 4, mean_of="s", members=2)
+  # Even repeats were trained without the last rows, odd ones with them.
+  assert [arms.members(pair, r, single) for r in range(4)] == [
+    ["s-0", "s-2"],
+    ["s-1", "s-3"],
+    ["s-4", "s-6"],
+    ["s-5", "s-7"],
+  ]
+
+
+def test_a_mean_of_refreshed_repeats_is_refreshed(tmp_path):
+  text = ARM + "repeats = 4\nrefresh = 0.25\n" + OTHER + 'mean_of = "a"'
+  single, mean = _read(tmp_path, text)
+  assert (single.refresh, mean.refresh) == (0.25, 0.25)
+
+
+def test_a_preset_is_under_the_arm_that_names_it(tmp_path, monkeypatch):
+  monkeypatch.setattr(presets, "FOLDER", tmp_path)
+  (tmp_path / "calm.toml").write_text(
+    "[experiment]\ngroups = 4\ntraining = {epochs = 3, batch_size = 8}\n"
+  )
+  text = """
+    experiment = {preset = "calm", groups = 2}
+    arm = [
+      {name = "shared"},
+      {name = "own", preset = "calm", experiment = {training = {epochs = 1}}},
+    ]
+    """
+  shared, own = _read(tmp_path, text)
+  one, other = shared.experiments[0], own.experiments[0]
+  # What all share is over its own preset, and under that of an arm.
+  assert (one.groups, one.training.epochs) == (2, 3)
+  assert (other.groups, other.training.epochs) == (4, 1)
+  assert one.training.batch_size == other.training.batch_size == 8
+
+
+def test_a_target_is_a_loss_or_an_arm(tmp_path):
+  for text, wanted in (("{log_loss = 0.5}", 0.5), ('{arm = "a"}', "a")):
+    _read(tmp_path, f"target = {text}\n{ARM}")
+    assert reading.read(tmp_path / "arms.toml").target == wanted

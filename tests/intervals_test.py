@@ -30,6 +30,35 @@ def test_equal_runs_have_an_interval_of_no_width():
   assert intervals.of_pairs([0.5] * 6, 4) == (0.5, 0.5)
 
 
+def test_pairs_across_two_samples_leave_out_runs_of_either():
+  # Mean 3. Without run 0: 4.5, without 2: 1.5; v = 1/2 x 4.5 = 2.25. Without
+  # run 1: 4, without 3: 2; v = 1. se^2 = 3.25, with 3.25^2 / (2.25^2 + 1) =
+  # 1.74 degrees of freedom; t = 4.97403.
+  values = {(0, 1): 1.0, (0, 3): 2.0, (1, 2): 3.0, (2, 3): 6.0}
+  found = intervals.jackknife(
+    lambda kept: intervals.over_pairs(values, kept), [[0, 2], [1, 3]]
+  )
+  half = 4.97403 * math.sqrt(3.25)
+  assert found == pytest.approx((3 - half, 3 + half), abs=1e-4)
+
+
+def test_a_sample_of_one_run_has_no_interval():
+  values = {(0, 1): 1.0, (1, 2): 3.0}
+  found = intervals.jackknife(
+    lambda kept: intervals.over_pairs(values, kept), [[0, 2], [1]]
+  )
+  assert np.isnan(found).all()
+
+
+def test_unpaired_means_have_the_interval_of_welch():
+  # Means 2 and 5; variances 1 / 3 and 4 / 3: se 1.29099, of (5/3)^2 /
+  # ((1/9 + 16/9) / 2) = 2.941 degrees of freedom; t = 3.21876.
+  low, high = intervals.of_difference([1, 2, 3], [3, 5, 7])
+  half = 3.21876 * 1.2909944
+  assert (low, high) == pytest.approx((3 - half, 3 + half), abs=1e-4)
+  assert np.isnan(intervals.of_difference([1], [3, 5])).all()
+
+
 def test_the_interval_of_pairs_holds_the_truth_about_as_often_as_it_says():
   """The mean distance of two normal points of variance v is 2 sqrt(v / pi)."""
   random = np.random.RandomState(0)

@@ -14,26 +14,6 @@ _LABEL = np.array([0, 0, 1, 1])
 _RUNS = np.array([[0.1, 0.4, 0.4, 0.8], [0.1, 0.2, 0.4, 0.9]])
 
 
-def _arm(name, loss, churn):
-  return {
-    "name": name,
-    "repeats": 2,
-    "log_loss": loss,
-    "auc": 0.77,
-    "normalized_entropy": 0.83,
-    "calibration": 1.0,
-    "churn": {"mean_absolute": churn, "relative": churn},
-  }
-
-
-def _arms():
-  return [
-    _arm("single", 0.5, 0.04),
-    _arm("mean of two", 0.49, None),
-    _arm("codistilled", 0.48, 0.03),
-  ]
-
-
 def _comparison(probability=_RUNS, label=_LABEL):
   qualities = None
   if label is not None:
@@ -63,40 +43,29 @@ def test_an_arm_without_repeats_has_no_churn():
   assert arm["churn"] == {"mean_absolute": None, "relative": None}
 
 
-def test_report_json_has_the_names_that_others_rely_on(tmp_path):
-  path = report.arms_report(
-    _arms(), tmp_path / "new", title="t", best_log_loss=0.47, facts={"rows": 7}
+def test_refreshed_data_count_pairs_of_an_even_and_an_odd_repeat():
+  # Constant predictions: |p - q| is the distance of two runs.
+  runs = np.array([[0.1], [0.2], [0.4], [0.8]]) * np.ones(4)
+  qualities = [Quality.of(row, _LABEL) for row in runs]
+  arm = report.arm("a", qualities, Churn.of(runs), is_refreshed=True)
+  # 01: 0.1, 03: 0.7, 12: 0.2, 23: 0.4; not 02: 0.3 and 13: 0.6.
+  assert arm["churn"]["mean_absolute"] == pytest.approx(1.4 / 4)
+  low, high = arm["interval"]["churn"]["mean_absolute"]
+  assert low < 0.35 < high
+  all_pairs = report.arm("a", qualities, Churn.of(runs))
+  assert all_pairs["churn"]["mean_absolute"] == pytest.approx(2.3 / 6)
+
+
+def test_further_measures_are_averaged_and_have_an_interval():
+  comparison = _comparison()
+  measures = {"steps_to": [10.0, 20.0], "examples_per_second": []}
+  arm = report.arm(
+    "a", comparison.qualities, comparison.churn, measures=measures
   )
-  assert path == tmp_path / "new" / "report.html"
-  found = json.loads((tmp_path / "new" / "report.json").read_text())
-  assert found == {"arms": _arms(), "rows": 7, "best_log_loss": 0.47}
-
-
-def test_churn_is_compared_with_the_first_arm():
-  table = report.arms_table(_arms())
-  # 0.03 / 0.04 is a quarter less.
-  assert list(table["against first"]) == ["", "–", "-25 %"]
-  assert list(table["churn"]) == ["0.0400", "–", "0.0300"]
-  assert "above best" not in table
-
-
-def test_the_best_possible_log_loss_adds_a_column():
-  table = report.arms_table(_arms(), best_log_loss=0.47)
-  assert list(table["above best"]) == ["+0.03000", "+0.02000", "+0.01000"]
-
-
-def test_the_text_table_is_aligned():
-  lines = report.arms_text(_arms()).splitlines()
-  assert lines[0].startswith("arm          repeats  log loss")
-  assert lines[2].startswith("single             2   0.50000")
-  assert lines[4].startswith("codistilled        2   0.48000")
-  assert lines[4].endswith("-25 %")
-  assert len(lines[0]) == len(lines[1]) == len(lines[4])
-
-
-def test_arms_that_were_not_repeated_make_a_page_without_churn(tmp_path):
-  path = report.arms_report([_arms()[1]], tmp_path, title="t")
-  assert "<svg" not in path.read_text()
+  assert arm["steps_to"] == 15
+  # s = 7.0711, s / sqrt 2 = 5; t_1 = 12.7062
+  assert arm["interval"]["steps_to"] == pytest.approx((-48.53, 78.53), abs=0.01)
+  assert math.isnan(arm["examples_per_second"])
 
 
 def test_churn_json_holds_the_measures_by_name(tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ctr_codistill.evaluation import intervals
 from ctr_codistill.evaluation import page
+from ctr_codistill.evaluation.differences import UNSHOWN
 from ctr_codistill.evaluation.report import Arm
 from ctr_codistill.evaluation.report import as_float
 from ctr_codistill.evaluation.report import half
@@ -96,7 +97,7 @@ def text(arms: Sequence[Arm]) -> str:
       "arm": one["name"],
       "n": str(one["repeats"]),
       "log loss": _within(one, "log_loss", ".5f"),
-      "worse?": one.get("worse", ""),
+      "worse?": one.get("worse", "").replace(UNSHOWN, _NOTHING),
       "AUC": number(one["auc"], ".4f"),
       "churn": number(one["churn"]["mean_absolute"], "#.3g")
       + half(_churn_interval(one)),
@@ -127,7 +128,7 @@ def flat(arms: Sequence[Arm]) -> pd.DataFrame:
 def _flatten(tree: Arm, prefix: str, row: dict[str, Any]) -> None:
   within = tree.get("interval") or {}
   for key, value in tree.items():
-    if key == "interval":
+    if key == "interval" or (key == "difference" and value is None):
       continue
     if isinstance(value, dict):
       own = within.get(key)

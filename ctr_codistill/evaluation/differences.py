@@ -19,6 +19,7 @@ from ctr_codistill.evaluation import intervals
 from ctr_codistill.evaluation.intervals import Interval
 
 MEASURES = ("log_loss", "auc", "normalized_entropy", "calibration")
+UNSHOWN = "not shown"
 PAIRED_LEAST = 3
 """Repeats in common below which pairing has no degrees of freedom worth it."""
 
@@ -91,7 +92,7 @@ def verdict(difference: Mapping[str, Any]) -> str:
   low, high = difference["interval"]["log_loss"]
   if low > 0:
     return "worse"
-  return "better" if high < 0 else "not shown"
+  return "better" if high < 0 else UNSHOWN
 
 
 def _common(first: Runs, other: Runs) -> int:
