@@ -37,7 +37,7 @@ ifndef DATA
 endif
 	$(RUN) pipelines.prepare --input='$(or $(DATA),$(OUT)/clicks.tsv.gz)' \
 	  --output=$(OUT)/data --overwrite --min_count=2 --oov=1
-	@rm -rf $(OUT)/runs $(OUT)/predictions
+	@rm -rf $(OUT)/runs $(OUT)/predictions $(OUT)/seen
 	$(RUN) pipelines.compare --arms=pipelines/quickstart.toml \
 	  --data=$(OUT)/data --output=$(OUT) \
 	  $(if $(DATA),,--truth=$(OUT)/truth.parquet)

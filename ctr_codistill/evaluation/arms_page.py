@@ -168,7 +168,7 @@ def _curve(item: tuple[str, Lines]) -> Section:
   return Section(
     f"{name[:1].upper()}{name[1:]} during training",
     picture=pictures.curves(lines, name),
-    caption="Over the steps of each group.",
+    caption="Over the steps of the served group; mean over the repeats.",
   )
 
 

@@ -103,7 +103,9 @@ def half(interval: Sequence[float] | None) -> str:
   """Returns half the width of an interval as " ± x", "" without one."""
   low, high = interval or intervals.NOTHING
   width = (as_float(high) - as_float(low)) / 2
-  return "" if not math.isfinite(width) else f" ± {width:.1g}"
+  if not math.isfinite(width):
+    return ""
+  return f" ± {width:,.0f}" if width >= 1 else f" ± {width:.1g}"
 
 
 def as_float(value: float | None) -> float:

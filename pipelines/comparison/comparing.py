@@ -95,7 +95,7 @@ def run(
     entries,
     output,
     title="Quality and churn",
-    text=_described(data) + (f"\n\nFailed: {_told(failed)}" if failed else ""),
+    text=_described(data, complete, failed),
     best_log_loss=_best_log_loss(data, truth) if truth else None,
     target=target,
     curves=_drawn(lines),
@@ -104,7 +104,10 @@ def run(
       "failed": failed,
       "seconds": round(time.monotonic() - start, 1),
     },
-    sections=[_searched(facts["search"])] if "search" in facts else [],
+    sections=[
+      *([_searched(facts["search"])] if "search" in facts else []),
+      *([_failures(failed)] if failed else []),
+    ],
   )
   return Outcome(f"{arm_tables.text(entries)}\n\n{page}", failed)
 
@@ -170,7 +173,7 @@ def _target(file: File, all_: Finished) -> float | None:
 
 def _drawn(lines: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the pictures of curves, none where there is nothing to draw."""
-  found = {name: line for name, line in lines.items() if line[0]}
+  found = {name: line for name, line in lines.items() if len(line[0]) > 1}
   return {"validation log loss": found} if found else {}
 
 
@@ -208,10 +211,27 @@ def _best_log_loss(data: pathlib.Path, truth: str) -> float:
   return total.log_loss
 
 
-def _described(data: pathlib.Path) -> str:
+def _failures(failed: Mapping[str, str]) -> Section:
+  rows = {"repeat": list(failed), "why it failed": list(failed.values())}
+  return Section("Failed", table=pd.DataFrame(rows), prose=True)
+
+
+def _described(
+  data: pathlib.Path, arms: Sequence[Arm], failed: Mapping[str, str]
+) -> str:
   summary = json.loads((data / prepared.SUMMARY).read_text())
-  return (
+  parts = [
     f"Trained on {summary['rows_train']:,} rows of click logs, measured on the "
     f"{summary['rows_validation']:,} rows that came after them. Churn is "
     "between independent trainings, never between the groups of one."
-  )
+  ]
+  parts += [
+    f"{arm.name}: every second repeat was trained without the last "
+    f"{100 * arm.refresh:g} % of the rows, and churn is between one with them "
+    "and one without."
+    for arm in arms
+    if arm.refresh
+  ]
+  if failed:
+    parts.append(f"Failed, and not in the tables: {', '.join(failed)}.")
+  return "\n\n".join(parts)
