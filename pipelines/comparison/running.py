@@ -86,14 +86,15 @@ def run(
   missing = [plan for plan in plans if not _is_finished(plan, folder)]
   print(f"{len(missing)} of {len(plans)} trainings to do", flush=True)
   why: dict[str, str] = {}
+  display = Display()
 
   def failed(plan: Plan, error: InputError) -> None:
     why[plan.name] = str(error)
-    print(f"{plan.name} failed: {error}", flush=True)
+    display.leave([f"{plan.name} failed: {error}"])
 
   processes.run_all(
     missing,
-    Display(),
+    display,
     limit=limit,
     done=functools.partial(_score, folder, validation),
     failed=failed,
