@@ -158,7 +158,9 @@ def _pictures(arms: Sequence[Arm]) -> list[Section]:
     Section(
       "Churn of each arm",
       picture=pictures.bars(names, values, axis),
-      caption="In brackets the change against the first arm (dotted line).",
+      caption="In brackets the bar against the first arm's (dotted line). The"
+      " tables' changes are over the repeats that both arms have, where these"
+      " are paired.",
     ),
   ]
 
