@@ -129,11 +129,11 @@ OTHER = '[[arm]]\nname = "b"\n'
     ),
     (ARM + "refresh = 1.0", r"refresh should be in \(0, 1\), is 1.0"),
     (ARM + "refresh = 0", r"refresh should be in \(0, 1\), is 0"),
-    (ARM + 'preset = "no"', "preset should be one of: .*; is 'no'"),
+    (ARM + 'preset = "no"', "preset should be .*, is 'no'"),
     (ARM + "preset = 3", "preset should be a name, is 3"),
     (
       'experiment.preset = "no"\n' + ARM,
-      "preset should be one of: .*; is 'no'",
+      "preset should be .*, is 'no'",
     ),
     ("target = 3\n" + ARM, "target should be {log_loss = X} .*, is 3"),
     ("target = {log_loss = 0.0}\n" + ARM, "target should be .* {'log_loss'"),

@@ -161,10 +161,10 @@ def test_a_preset_that_is_none_is_refused(presets, tmp_path_factory):
     ["--preset=arms"],
     presets=presets,
   )
-  wanted = "preset should be one of: arms, calm, wrong; is "
+  wanted = "preset should be one of arms, calm, wrong, is "
   assert said[0].endswith(wanted + "'fats'")
   assert said[1].endswith(wanted + "'../x'")
   assert "wrong.toml: experiment has no field 'grups'" in said[2]
   assert said[3].endswith("should be one table, experiment; has ['arm']")
   _, (said,) = _ask(["--preset=a"], presets=[tmp_path_factory.mktemp("none")])
-  assert said.endswith("one of: there are none; is 'a'")
+  assert said.endswith("left out: there is none, is 'a'")

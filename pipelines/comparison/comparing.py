@@ -80,17 +80,19 @@ def run(
     tried = searching.run(file, data, output, limit=limit)
     facts["search"] = searching.facts(file, tried)
     file = file.tuned(facts["search"]["chosen"])
-  folder = Folder(output)
-  experiments, failed = _train(file.arms, data, folder, limit)
-  complete = [arm for arm in file.arms if _is_complete(arm, file, experiments)]
+  trained, failed = _train(file.arms, data, Folder(output), limit)
+  facts["failed"] = failed
+  complete = [arm for arm in file.arms if _is_complete(arm, file, trained)]
   if not complete:
     raise InputError(f"no arm came to its end: {_told(failed)}")
-  schema = schemas.read(data)
-  all_ = measuring.finished(file.arms, folder, experiments, schema)
+  all_ = measuring.finished(
+    file.arms, Folder(output), trained, schemas.read(data)
+  )
   target = _target(file, all_)
-  first = file.arms[0].name
-  entries = measuring.entries(complete, all_, first=first, target=target)
-  lines = {arm.name: measuring.mean_curve(all_, arm) for arm in complete}
+  entries = measuring.entries(
+    complete, all_, first=file.arms[0].name, target=target
+  )
+  facts["seconds"] = round(time.monotonic() - start, 1)
   page = arms_page.write(
     entries,
     output,
@@ -98,16 +100,9 @@ def run(
     text=_described(data, complete, failed),
     best_log_loss=_best_log_loss(data, truth) if truth else None,
     target=target,
-    curves=_drawn(lines),
-    facts={
-      **facts,
-      "failed": failed,
-      "seconds": round(time.monotonic() - start, 1),
-    },
-    sections=[
-      *([_searched(facts["search"])] if "search" in facts else []),
-      *([_failures(failed)] if failed else []),
-    ],
+    curves=_curves(complete, all_),
+    facts=facts,
+    sections=_sections(facts),
   )
   return Outcome(f"{arm_tables.text(entries)}\n\n{page}", failed)
 
@@ -125,20 +120,20 @@ def _train(
   rows = functools.cache(functools.partial(_rows, data, folder))
   for stage in arms_.stages(arms):
     plans = []
-    for arm in stage:
-      for repeat, experiment in enumerate(arm.experiments):
-        name = arms_.run_name(arm.name, repeat)
-        source = known.get(arm.teachers_of)
-        teachers = arms_.members(arm, repeat, source) if source else []
-        lost = [teacher for teacher in teachers if teacher not in trained]
-        if lost:
-          failed[name] = f"its teacher {lost[0]} failed"
-          continue
-        if teachers:
-          paths = [running.snapshot(folder, teacher) for teacher in teachers]
-          experiment = running.taught(experiment, paths)
-        place = rows(arm.refresh if repeat % 2 == 0 else 0.0)
-        plans.append(Plan(name, experiment, place, folder.run(name)))
+    for arm, repeat in [(a, r) for a in stage for r in range(a.repeats)]:
+      name = arms_.run_name(arm.name, repeat)
+      source = known.get(arm.teachers_of)
+      teachers = arms_.members(arm, repeat, source) if source else []
+      lost = [teacher for teacher in teachers if teacher not in trained]
+      if lost:
+        failed[name] = f"its teacher {lost[0]} failed"
+        continue
+      experiment = arm.experiments[repeat]
+      if teachers:
+        paths = [running.snapshot(folder, teacher) for teacher in teachers]
+        experiment = running.taught(experiment, paths)
+      place = rows(arm.refresh if repeat % 2 == 0 else 0.0)
+      plans.append(Plan(name, experiment, place, folder.run(name)))
     validation = data / prepared.VALIDATION
     failed |= running.run(plans, folder, validation, limit=limit)
     trained |= {p.name: p.experiment for p in plans if p.name not in failed}
@@ -171,10 +166,16 @@ def _target(file: File, all_: Finished) -> float | None:
   return measuring.final_loss(all_, all_.arms[file.target])
 
 
-def _drawn(lines: Mapping[str, Any]) -> dict[str, Any]:
+def _curves(arms: Sequence[Arm], all_: Finished) -> dict[str, Any]:
   """Returns the pictures of curves, none where there is nothing to draw."""
+  lines = {arm.name: measuring.mean_curve(all_, arm) for arm in arms}
   found = {name: line for name, line in lines.items() if len(line[0]) > 1}
   return {"validation log loss": found} if found else {}
+
+
+def _sections(facts: Mapping[str, Any]) -> list[Section]:
+  found = [_searched(facts["search"])] if "search" in facts else []
+  return found + ([_failures(facts["failed"])] if facts["failed"] else [])
 
 
 def _told(failed: Mapping[str, str]) -> str:

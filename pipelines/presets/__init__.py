@@ -32,9 +32,10 @@ def read(name: str) -> dict[str, Any]:
   Raises:
     InputError: there is no such preset, or its file is none.
   """
-  if name not in names():
-    known = ", ".join(names()) or "there are none"
-    raise InputError(f"preset should be one of: {known}; is {name!r}")
+  known = names()
+  if name not in known:
+    rule = f"one of {', '.join(known)}" if known else "left out: there is none"
+    raise InputError(f"preset should be {rule}, is {name!r}")
   path = FOLDER / f"{name}.toml"
   try:
     value = tomllib.loads(path.read_text(encoding="utf-8"))
