@@ -11,12 +11,15 @@ from absl import flags
 
 from ctr_codistill import config
 from ctr_codistill import fields
+from ctr_codistill.course import Course
+from pipelines import topology_file
 
 _DEFINE = {
   int: flags.DEFINE_integer,
   float: flags.DEFINE_float,
   str: flags.DEFINE_string,
   bool: flags.DEFINE_bool,
+  Course: flags.DEFINE_string,
 }
 
 
@@ -42,7 +45,10 @@ def experiment() -> config.Experiment:
   Raises:
     InputError: a value that breaks its field's rule.
   """
-  return config.from_dict(_values(config.Experiment))
+  values = _values(config.Experiment)
+  exchange = values["exchange"]
+  exchange["topology"] = topology_file.text(exchange["topology"])
+  return config.from_dict(values)
 
 
 def as_arguments(experiment: config.Experiment) -> list[str]:

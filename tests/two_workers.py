@@ -69,7 +69,7 @@ def train(trainer, prepared, steps, *, part=0, parts=1):
   """
   shards = records.open_shards(prepared / "train", schemas.read(prepared))
   rows = np.concatenate(list(records.read_rows(shards)))
-  teacher = np.random.RandomState(2).rand(len(rows)).astype(np.float32)
+  teacher = np.random.RandomState(2).randn(len(rows)).astype(np.float32)
   size = BATCH // parts
   for step in steps:
     own = slice(step * BATCH + part * size, step * BATCH + (part + 1) * size)

@@ -26,11 +26,11 @@ def publish(
   facts: Mapping[str, Any],
   *,
   keep: int,
-) -> None:
+) -> int:
   """Leaves snapshot `step` in `root` and deletes all but the `keep` newest.
 
   A snapshot that is there already (its group was started again from an earlier
-  step) stays as it is.
+  step) stays as it is. Returns the snapshot's bytes.
 
   Raises:
     InputError: it could not be written, and why.
@@ -39,6 +39,7 @@ def publish(
     if not stamped.is_stamped(root / str(step)):
       writer.write(root, step, weights, facts)
     stamped.keep_newest(root, keep)
+    return stamped.size(root / str(step))
   except (OSError, tf.errors.OpError) as error:
     raise InputError(
       f"snapshot {root / str(step)} could not be written: {error}"
