@@ -58,6 +58,11 @@ class Claim:
   share: Share
   span: Span
 
+  @property
+  def steps(self) -> int:
+    """How many it trains."""
+    return self.span.steps
+
 
 def claim(place: Place, experiment: config.Experiment) -> Claim:
   """Checks that data, work directory and experiment belong together.

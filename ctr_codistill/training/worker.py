@@ -75,7 +75,7 @@ class Worker:
     self._agreement = strategies.Agreement(self._strategy)
     self._regularizers = Regularizers(
       self._experiment.regularization,
-      self._claim.span.steps,
+      self._claim.steps,
       _seed(self._training.seed, place.group),
     )
     self._trainer = self._new_trainer()
@@ -143,7 +143,7 @@ class Worker:
 
   @property
   def _stop(self) -> int:
-    return self._claim.span.steps
+    return self._claim.steps
 
   def _model(self) -> tf_keras.Model:
     seed = self._training.weights_seed
