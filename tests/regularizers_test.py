@@ -1,10 +1,13 @@
 import math
+import pathlib
+import tomllib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
+import pipelines
 from ctr_codistill import config
 from ctr_codistill.criteo import labels
 from ctr_codistill.criteo import records
@@ -228,3 +231,14 @@ def test_without_a_course_the_step_has_no_operation_of_it(make):
   assert any("StatelessRandom" in op for op in all_of_them)
   assert all_of_them.count("AssignSubVariableOp") == 2
   assert len(all_of_them) > len(plain) + 10
+
+
+def test_the_preset_yields_to_nothing_at_two_thirds():
+  path = pathlib.Path(pipelines.__file__).parent / "presets" / "yielding.toml"
+  fields = tomllib.loads(path.read_text())["experiment"]
+  found = Regularizers(config.from_dict(fields).regularization, 90, 0)
+  names = ("weight_decay", "embedding_l2", "dropout", "label_smoothing")
+  first, second, last = (found.at(step) for step in (0, 30, 61))
+  for name in names:
+    assert float(second[name]) == pytest.approx(float(first[name]) / 10)
+    assert float(last[name]) == 0 < float(first[name])

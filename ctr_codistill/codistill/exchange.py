@@ -38,8 +38,9 @@ def publish(
   try:
     if not stamped.is_stamped(root / str(step)):
       writer.write(root, step, weights, facts)
+    size = stamped.size(root / str(step))
     stamped.keep_newest(root, keep)
-    return stamped.size(root / str(step))
+    return size
   except (OSError, tf.errors.OpError) as error:
     raise InputError(
       f"snapshot {root / str(step)} could not be written: {error}"

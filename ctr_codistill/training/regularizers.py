@@ -61,8 +61,8 @@ class Regularizers:
 def smoothed(label: tf.Tensor, share: tf.Tensor, towards: float) -> tf.Tensor:
   """Returns (1 - e) y + e u, elementwise: label smoothing.
 
-  With u = 1/2 the uniform smoothing of Anil et al. 2018, sec. 3.3, with u the
-  base rate its unigram smoothing.
+  With u = 1/2 the uniform smoothing that Anil et al. 2018 compare with, with u
+  the base rate the unigram one.
 
   Args:
     label: y, 0 or 1, float.

@@ -123,7 +123,7 @@ class Worker:
       loop.run(
         self._step,
         waits,
-        [self._telling(waits), *self._between()],
+        self._between(waits),
         start=start,
         stop=self._stop,
       )
@@ -205,7 +205,7 @@ class Worker:
 
     return Action(tell, self._training.summarize_every)
 
-  def _between(self) -> list[Action]:
+  def _between(self, waits: Waits) -> list[Action]:
     """Returns the actions; at the end the checkpoint is the last."""
     training = self._training
     found = [Action(self._journal.write, training.summarize_every)]
@@ -214,6 +214,7 @@ class Worker:
     if self._validation.rows:
       found.append(Action(self._evaluation(), training.evaluate_every))
     found += self._teaching.actions(self._publication())
+    found.append(self._telling(waits))
     return [*found, Action(self._save, training.checkpoint_every)]
 
   def _evaluation(self) -> Callable[[int], None]:
