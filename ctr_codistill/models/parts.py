@@ -113,7 +113,7 @@ class Parts:
       )(x)
       if bent:
         x = activations.layer(model, dtype=self._policy)(x)
-      x = noise.Dropout(name=f"{name}_{i}_dropout", dtype=self._policy)(x)
+      x = noise.Dropout(name=f"dropout_{name}_{i}", dtype=self._policy)(x)
     return x
 
   def crosses(self, x: tf.Tensor) -> tf.Tensor:
