@@ -11,8 +11,12 @@ from typing import Any
 
 from ctr_codistill import fields
 from ctr_codistill import overrides
+from ctr_codistill import topology
 from ctr_codistill.errors import InputError
 from ctr_codistill.fields import Checked
+from ctr_codistill.method_config import Codistill
+from ctr_codistill.method_config import Exchange
+from ctr_codistill.method_config import Regularization
 from ctr_codistill.model_config import Model
 from ctr_codistill.model_config import Optimizer
 
@@ -62,6 +66,13 @@ class Training(Checked):
   seed: int = fields.number(
     0, "seed of weights and order", low=0, high=2**31 - 1
   )
+  weights_seed: int = fields.number(
+    -1,
+    "seed of the first weights, the same in all groups; -1: each has its own,"
+    " from seed",
+    low=-1,
+    high=2**31 - 1,
+  )
   checkpoint_every: int = fields.number(
     1000, "steps between checkpoints; 0: only at the end", low=0
   )
@@ -89,45 +100,6 @@ class Training(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Codistill(Checked):
-  """How much the peers' predictions count (Anil et al. 2018, Algorithm 1)."""
-
-  weight: float = fields.number(
-    1.0, "weight of the teacher term after the burn-in", low=0
-  )
-  burn_in_steps: int = fields.number(
-    200, "steps before the teacher counts", low=0
-  )
-  taught_share: float = fields.ruled(
-    0.25,
-    "share of each batch that the teacher is asked about, to save its time; it"
-    " counts there as much more",
-    "above 0, at most 1",
-    lambda share: 0 < share <= 1,
-  )
-
-
-@dataclasses.dataclass(frozen=True)
-class Exchange(Checked):
-  """What goes around, how often, and how much stays."""
-
-  what: str = fields.choice(
-    "snapshots",
-    "what groups leave for one another: copies of the model, which a peer asks;"
-    " or the predictions of what they train on, which cost a peer nothing, at"
-    " examples that it comes to later",
-    "snapshots",
-    "predictions",
-  )
-  every_steps: int = fields.number(
-    50,
-    "steps between publications, and between looks for newer teachers",
-    low=1,
-  )
-  keep: int = fields.number(3, "newest snapshots of a group that stay", low=2)
-
-
-@dataclasses.dataclass(frozen=True)
 class Experiment(Checked):
   """One run: all that decides its result, apart from the data themselves."""
 
@@ -139,6 +111,9 @@ class Experiment(Checked):
   training: Training = dataclasses.field(default_factory=Training)
   codistill: Codistill = dataclasses.field(default_factory=Codistill)
   exchange: Exchange = dataclasses.field(default_factory=Exchange)
+  regularization: Regularization = dataclasses.field(
+    default_factory=Regularization
+  )
   per_group: tuple[str, ...] = fields.ruled(
     [],
     "what one group has otherwise, such as 1:model.name=dcn",
@@ -155,8 +130,18 @@ class Experiment(Checked):
         f"training.batch_size should be a multiple of the {self.workers} "
         f"workers of a group, is {self.training.batch_size}"
       )
+    topology.peers(self.exchange.topology, self.groups)
+    self._check_decay()
     if self.exchange.what == "predictions":
       self._check_predictions()
+
+  def _check_decay(self) -> None:
+    decay = self.regularization.weight_decay
+    if self.optimizer.name == "ftrl" and not decay.is_zero:
+      raise InputError(
+        "regularization.weight_decay should be 0 with optimizer.name=ftrl, "
+        f"which has optimizer.l2, is {decay!r}"
+      )
 
   def _check_predictions(self) -> None:
     if self.data.sharing != "same" or self.data.overlap != 1:
@@ -164,6 +149,16 @@ class Experiment(Checked):
         "exchange.what=predictions needs data.sharing=same and data.overlap=1, "
         f"has {self.data.sharing} and {self.data.overlap:g}"
       )
+    for name, value in (
+      ("codistill.teachers", self.codistill.teachers),
+      ("exchange.delay_steps", self.exchange.delay_steps),
+      ("exchange.every_seconds", self.exchange.every_seconds),
+    ):
+      if value:
+        raise InputError(
+          f"{name} is for snapshots, of which exchange.what=predictions asks "
+          f"none; is {value!r}"
+        )
 
 
 def for_group(experiment: Experiment, group: int) -> Experiment:

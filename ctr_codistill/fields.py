@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from ctr_codistill.course import Course
 from ctr_codistill.errors import InputError
 
 
@@ -46,6 +47,21 @@ def choice(default: str, text: str, *choices: str) -> Any:
   )
 
 
+def course(
+  default: float, text: str, *, low: float, high: float = math.inf
+) -> Any:
+  """Returns a field that holds a course whose values are in [low, high]."""
+  rule = f"a number or course, at least {low:g}" + (
+    f", at most {high:.10g}" if high < math.inf else ""
+  )
+  return ruled(
+    Course(default),
+    text,
+    rule,
+    lambda x: all(low <= value <= high for value in x.values),
+  )
+
+
 class Checked:
   """Checks every field against its type and rule when the object is made."""
 
@@ -73,6 +89,11 @@ def _convert(owner: Any, field: dataclasses.Field, value: Any) -> Any:
     return from_dict(kind, value)
   if kind is float and type(value) is int:
     return float(value)
+  if kind is Course and type(value) in (int, float, str, Course):
+    try:
+      return Course(value)
+    except InputError as error:
+      raise InputError(f"{_name(owner)}.{field.name}: {error}") from None
   if typing.get_origin(kind) is tuple and isinstance(value, (list, tuple)):
     if all(type(item) is typing.get_args(kind)[0] for item in value):
       return tuple(value)
@@ -133,6 +154,8 @@ def from_text(kind: Any, text: str) -> Any:
   """
   if kind == tuple[int, ...]:
     return [from_text(int, item) for item in text.split(",") if item]
+  if kind == tuple[str, ...]:
+    return [item for item in text.split(",") if item]
   if kind is bool:
     return {"true": True, "false": False}.get(text.lower(), text)
   if kind not in (int, float):

@@ -46,9 +46,6 @@ class Model(Checked):
     "bins",
     "both",
   )
-  dropout: float = fields.number(
-    0.0, "share of hidden units dropped in training", low=0, high=0.99
-  )
   cross_layers: int = fields.number(2, "layers of crosses in dcn", low=1)
   bottom: tuple[int, ...] = fields.ruled(
     [64],

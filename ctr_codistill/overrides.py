@@ -14,8 +14,15 @@ from ctr_codistill import fields
 from ctr_codistill.errors import InputError
 
 _FORM = re.compile(r"(\d+):([a-z_.]+)=(.*)", re.DOTALL)
-_SECTIONS = ("model", "optimizer", "training", "codistill", "exchange")
-_SHARED = ("training.seed", "exchange.what")
+_SECTIONS = (
+  "model",
+  "optimizer",
+  "training",
+  "codistill",
+  "exchange",
+  "regularization",
+)
+_SHARED = ("training.seed", "exchange.what", "exchange.topology")
 
 
 def is_one(text: str) -> bool:

@@ -92,6 +92,15 @@ def facts(path: str | os.PathLike) -> dict[str, Any]:
   return _manifest(path)["facts"]
 
 
+def size(path: str | os.PathLike) -> int:
+  """Returns the bytes of the files that are stamped on `path`.
+
+  Raises:
+    TornError: there is no readable stamp.
+  """
+  return sum(file["bytes"] for file in _manifest(path)["files"].values())
+
+
 def sums(
   path: str | os.PathLike, known: Mapping[str, Any] = _NONE
 ) -> dict[str, Any]:

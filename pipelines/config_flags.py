@@ -12,12 +12,15 @@ from absl import flags
 
 from ctr_codistill import config
 from ctr_codistill import fields
+from ctr_codistill.course import Course
 from pipelines import presets
+from pipelines import topology_file
 
 _DEFINE = {
   int: flags.DEFINE_integer,
   float: flags.DEFINE_float,
   bool: flags.DEFINE_bool,
+  Course: flags.DEFINE_string,
 }
 
 
@@ -54,10 +57,14 @@ def experiment() -> config.Experiment:
   Raises:
     InputError: a value that breaks its field's rule; no such preset.
   """
-  given = _values(config.Experiment)
   name = flags.FLAGS["preset"].value
   under = presets.read(name) if name else {}
-  return config.from_dict(presets.merged(under, given))
+  values = presets.merged(under, _values(config.Experiment))
+  exchange = values.get("exchange", {})
+  if "topology" in exchange:
+    text = topology_file.text(exchange["topology"])
+    values["exchange"] = {**exchange, "topology": text}
+  return config.from_dict(values)
 
 
 def as_arguments(experiment: config.Experiment) -> list[str]:

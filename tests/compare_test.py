@@ -1,6 +1,5 @@
 """A comparison end to end: tiny models really trained, scored, reported."""
 
-import dataclasses
 import json
 import pathlib
 import subprocess
@@ -10,7 +9,6 @@ import time
 import numpy as np
 import pytest
 
-from ctr_codistill import config
 from ctr_codistill.criteo import synthetic
 from ctr_codistill.criteo.made import click_file
 from ctr_codistill.criteo.preparing import preparation
@@ -76,7 +74,6 @@ TAUGHT = """
 name = "taught"
 teachers_of = "single"
 """
-TEACHERS = "teachers" in {f.name for f in dataclasses.fields(config.Codistill)}
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +217,7 @@ def test_the_table_ends_with_the_path_of_the_page(compared):
 def searched(compared):
   """The folder of a comparison with a search and an arm that fails."""
   folder = compared[0]
-  (folder / "searched.toml").write_text(SEARCHED + (TAUGHT if TEACHERS else ""))
+  (folder / "searched.toml").write_text(SEARCHED + TAUGHT)
   said = compare(folder, arms="searched.toml", output="searched", status=1)
   report = json.loads((folder / "searched" / "report.json").read_text())
   return folder / "searched", said, report
@@ -286,7 +283,6 @@ def test_steps_to_the_target_are_those_of_the_repeats_that_reached_it(searched):
   assert 0 < single["steps_to"] <= 6
 
 
-@pytest.mark.skipif(not TEACHERS, reason="no fixed teachers yet")
 def test_an_arm_is_taught_by_repeats_of_another(searched):
   output, _, report = searched
   taught = next(arm for arm in report["arms"] if arm["name"] == "taught")

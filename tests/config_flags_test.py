@@ -65,11 +65,12 @@ OTHER = config.from_dict(
     "groups": 3,
     "workers": 2,
     "data": {"sharing": "disjoint"},
-    "model": {"hidden": [5, 6], "dropout": 0.1},
+    "model": {"hidden": [5, 6]},
     "optimizer": {"learning_rate": 1 / 3, "initial_accumulator": 1e-10},
     "training": {"batch_size": 10, "seed": 2**31 - 1},
-    "codistill": {"weight": 1e-17},
-    "exchange": {"keep": 2},
+    "codistill": {"weight": 1e-17, "teachers": ["a b/1", "c,d/2"]},
+    "exchange": {"keep": 2, "topology": "0<1,2 2<1"},
+    "regularization": {"dropout": "0.1, 33%-50%:0.2, 90:0"},
     "per_group": ["1:model.hidden=7,8", "0:model.name=my.models:make"],
   }
 )
@@ -110,7 +111,7 @@ def test_a_wrong_value_is_refused_by_its_name():
   assert "--training.batch_size=many" in said[1]
   assert said[2].endswith("is [8, 'x']")
   assert said[3].endswith("is 'raw'")
-  assert said[4].endswith("codistill.weight should be at least 0, is nan")
+  assert "codistill.weight: a course should be a number" in said[4]
   assert said[5].endswith("multiple of the 3 workers of a group, is 256")
   assert said[6].endswith(
     "group 1: model.hidden should be of type tuple, is [8, 'y']"
@@ -168,3 +169,10 @@ def test_a_preset_that_is_none_is_refused(presets, tmp_path_factory):
   assert said[3].endswith("should be one table, experiment; has ['arm']")
   _, (said,) = _ask(["--preset=a"], presets=[tmp_path_factory.mktemp("none")])
   assert said.endswith("left out: there is none, is 'a'")
+
+
+def test_a_topology_may_be_a_file(tmp_path):
+  path = tmp_path / "who.toml"
+  path.write_text("[learns_from]\n1 = [0]\n")
+  _, (said,) = _ask([f"--exchange.topology={path}"])
+  assert config.from_json(said).exchange.topology == "1<0"

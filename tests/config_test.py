@@ -21,7 +21,6 @@ WRONG = [
   ("model.embedding_dim", 0, "model.embedding_dim should be .*, is 0"),
   ("model.embedding_scale", 0.0, "should be above 0, is 0.0"),
   ("model.numeric", "raw", "one of log, bins, both, is 'raw'"),
-  ("model.dropout", 1.0, "at least 0, at most 0.99, is 1.0"),
   ("model.cross_layers", 0, "cross_layers should be at least 1, is 0"),
   ("model.bottom", [0], r"bottom should be each at least 1, is \(0,\)"),
   ("model.precision", "int8", "one of float32, bfloat16, is 'int8'"),
@@ -46,6 +45,7 @@ WRONG = [
   ("training.epochs", 0.0, "training.epochs should be above 0, is 0.0"),
   ("training.max_steps", -1, "training.max_steps .* at least 0, is -1"),
   ("training.seed", 2**31, "at most 2147483647, is 2147483648"),
+  ("training.weights_seed", -2, "at least -1, .*, is -2"),
   ("training.checkpoint_every", -5, "should be at least 0, is -5"),
   ("training.evaluate_every", -6, "should be at least 0, is -6"),
   ("training.average_decay", 1.0, "at least 0, at most 0.9999, is 1.0"),
@@ -54,20 +54,36 @@ WRONG = [
   ("training.collective_timeout", 0.0, "should be above 0, is 0.0"),
   ("training.start_timeout", 0.0, "should be above 0, is 0.0"),
   ("training.threads", -2, "training.threads .* at least 0, is -2"),
-  ("codistill.weight", -0.5, "codistill.weight .* at least 0, is -0.5"),
+  ("codistill.loss", "l1", "one of .*, kl, squared_logits, is 'l1'"),
+  ("codistill.divergence_to", "all", "one of mean, each, is 'all'"),
+  ("codistill.temperature", 0.0, "temperature should be above 0, is 0.0"),
+  ("codistill.weight", -0.5, "codistill.weight .* at least 0, is '-0.5'"),
   ("codistill.burn_in_steps", -7, "should be at least 0, is -7"),
+  ("codistill.burn_in_share", 1.5, "at least 0, at most 1, is 1.5"),
+  ("codistill.growth", 0.0, "growth should be above 0, is 0.0"),
+  ("codistill.staleness_half_life", -1.0, "should be at least 0, is -1.0"),
   ("codistill.taught_share", 0.0, "above 0, at most 1, is 0.0"),
+  ("codistill.teachers", [""], r"should be each a path, is \(''"),
   ("exchange.what", "weights", "one of snapshots, predictions, is 'weights'"),
+  ("exchange.topology", "star", "should be all, ring or .*, is 'star'"),
   ("exchange.every_steps", 0, "exchange.every_steps .* at least 1, is 0"),
+  ("exchange.every_seconds", -1.0, "every_seconds .* at least 0, is -1.0"),
+  ("exchange.max_staleness_steps", -1, "should be at least 0, is -1"),
+  ("exchange.delay_steps", -1, "should be at least 0, is -1"),
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
+  ("regularization.weight_decay", "0, 5:-1", "at least 0, is '0, 5:-1'"),
+  ("regularization.embedding_l2", -1, "at least 0, is '-1'"),
+  ("regularization.dropout", "0, 5:1", "at most 0.99, is '0, 5:1'"),
+  ("regularization.label_smoothing", 2, "at most 1, is '2'"),
+  ("regularization.label_smoothing_to", "one", "half, base_rate, is 'one'"),
   ("per_group", ["model.name=dcn"], "each GROUP:FIELD=VALUE"),
 ]
 
-# No field but data.sharing and data.overlap has its default.
+# Few fields have their defaults: where one excludes another.
 OTHER = {
   "groups": 3,
   "workers": 2,
-  "data": {"sharing": "same", "overlap": 1.0, "window_rows": 7},
+  "data": {"sharing": "same", "overlap": 0.5, "window_rows": 7},
   "model": {
     "name": "dcn",
     "hidden": [5, 6],
@@ -76,7 +92,6 @@ OTHER = {
     "embedding_dim": 3,
     "embedding_scale": 0.3,
     "numeric": "log",
-    "dropout": 0.1,
     "cross_layers": 3,
     "bottom": [],
     "precision": "bfloat16",
@@ -105,6 +120,7 @@ OTHER = {
     "epochs": 0.5,
     "max_steps": 9,
     "seed": 2**31 - 1,
+    "weights_seed": 5,
     "checkpoint_every": 11,
     "evaluate_every": 0,
     "average_decay": 0.95,
@@ -114,8 +130,34 @@ OTHER = {
     "start_timeout": 14.5,
     "threads": 1,
   },
-  "codistill": {"weight": 0.25, "burn_in_steps": 0, "taught_share": 0.5},
-  "exchange": {"what": "predictions", "every_steps": 14, "keep": 2},
+  "codistill": {
+    "loss": "squared_logits",
+    "divergence_to": "each",
+    "temperature": 2.0,
+    "weight": "0, 5-50%:0.25",
+    "burn_in_steps": 0,
+    "burn_in_share": 0.1,
+    "growth": 1.1,
+    "staleness_half_life": 7.0,
+    "taught_share": 0.5,
+    "teachers": ["a/1", "b/2"],
+  },
+  "exchange": {
+    "what": "snapshots",
+    "topology": "0<1,2 1<2",
+    "every_steps": 14,
+    "every_seconds": 0.0,
+    "max_staleness_steps": 100,
+    "delay_steps": 28,
+    "keep": 4,
+  },
+  "regularization": {
+    "weight_decay": "0.0001, 33%:1e-05, 67%:0",
+    "embedding_l2": "0.001",
+    "dropout": "0.1",
+    "label_smoothing": "0, 5:0.1",
+    "label_smoothing_to": "base_rate",
+  },
   "per_group": ["1:model.name=dnn", "1:model.hidden=7"],
 }
 
@@ -148,11 +190,10 @@ def test_every_field_has_a_wrong_value_above():
   "name",
   [
     "model.embedding_scale",
-    "model.dropout",
     "optimizer.learning_rate",
     "training.epochs",
     "training.collective_timeout",
-    "codistill.weight",
+    "codistill.temperature",
   ],
 )
 def test_a_number_is_finite(name, value):
@@ -173,6 +214,10 @@ def test_a_number_is_finite(name, value):
     ("model.hidden", 8, "model.hidden should be of type .*, is 8"),
     ("model.hidden", [8, "x"], r"is \[8, 'x'\]"),
     ("model.name", 1, "model.name should be of type str, is 1"),
+    ("codistill.weight", True, "weight should be of type Course, is True"),
+    ("codistill.weight", None, "of type Course, is None"),
+    ("codistill.weight", "much", "weight: a course should be .*, is 'much'"),
+    ("codistill.weight", math.nan, "weight: a course should be .*, is 'nan'"),
     ("data", 3, "experiment.data should be of type Data, is 3"),
   ],
 )
@@ -257,8 +302,12 @@ def test_json_gives_an_equal_experiment():
       for line in config.differences(config.Experiment(), experiment)
     )
   }
-  # Predictions go around where all groups have the same rows.
-  assert defaults == {"data.sharing", "data.overlap"}
+  # An overlap is of data that are shared, a delay of snapshots, by steps.
+  assert defaults == {
+    "data.sharing",
+    "exchange.what",
+    "exchange.every_seconds",
+  }
   again = config.from_json(config.to_json(experiment))
   assert again == experiment
   assert again.model.hidden == (5, 6)
@@ -288,7 +337,7 @@ def test_differences_name_the_fields_and_both_values():
   other = config.from_dict({"groups": 4, "codistill": {"weight": 0.5}})
   assert config.differences(one, other) == [
     "groups: 2 against 4",
-    "codistill.weight: 1.0 against 0.5",
+    "codistill.weight: '1' against '0.5'",
   ]
   assert config.differences(one, one) == []
 

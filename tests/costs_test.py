@@ -68,13 +68,6 @@ def test_who_asks_nobody_pays_for_nobody(fields):
   assert found == 2 * 500 * 3 * 100
 
 
-def _has(section, name):
-  return name in {field.name for field in dataclasses.fields(section)}
-
-
-@pytest.mark.skipif(
-  not _has(config.Codistill, "teachers"), reason="no fixed teachers yet"
-)
 def test_fixed_teachers_are_asked_too():
   experiment = _experiment(
     groups=1, model={"hidden": [2]}, codistill={"teachers": ["a", "b"]}
@@ -84,9 +77,6 @@ def test_fixed_teachers_are_asked_too():
   assert found == 500 * 3 * 100 + 0.5 * 300 * (700 + 100)
 
 
-@pytest.mark.skipif(
-  not _has(config.Exchange, "topology"), reason="no topologies yet"
-)
 def test_in_a_ring_one_peer_is_asked():
   experiment = _experiment(
     groups=3, model={"hidden": [2]}, exchange={"topology": "ring"}

@@ -151,5 +151,5 @@ def test_dcn_has_as_many_crosses_as_wanted(layers):
 def test_the_bottom_of_dlrm_ends_as_wide_as_an_embedding(bottom, widths):
   model = config.Model(name="dlrm", bottom=bottom, embedding_dim=2)
   network = networks.build(model, SCHEMA, seed=0)
-  layers = [layer for layer in network.layers if "bottom" in layer.name]
+  layers = [x for x in network.layers if x.name.startswith("bottom")]
   assert [layer.units for layer in layers] == widths

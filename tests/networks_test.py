@@ -97,15 +97,6 @@ def test_embeddings_start_within_their_scale(tiny, schema):
   assert table.min() < 0 < table.max()
 
 
-def test_dropout_is_for_training_alone(tiny, schema, features):
-  model = networks.build(
-    dataclasses.replace(tiny, hidden=(64,), dropout=0.5), schema, seed=0
-  )
-  plain = model(features, training=False).numpy()
-  assert np.array_equal(plain, model(features, training=False).numpy())
-  assert not np.array_equal(plain, model(features, training=True).numpy())
-
-
 @pytest.mark.parametrize("name", model_config.NETWORKS)
 @pytest.mark.parametrize("numeric", ["log", "bins", "both"])
 def test_one_kind_of_features_is_enough(schema, name, numeric):
@@ -159,7 +150,7 @@ def test_a_snapshot_gives_the_same_logits(
   tiny, schema, prepared, features, tmp_path, name, activation, precision
 ):
   model = dataclasses.replace(
-    tiny, name=name, activation=activation, precision=precision, dropout=0.1
+    tiny, name=name, activation=activation, precision=precision
   )
   network = networks.build(model, schema, seed=1)
   servable = Servable(network, schema, Lookup(schema, prepared))

@@ -10,6 +10,7 @@ from ctr_codistill.models import parts
 from ctr_codistill.training.trainer import Trainer
 
 BATCH = 16
+QUARTER = float(np.log(0.25 / 0.75))  # the logit of 1/4
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_step_returns_the_sums_of_both_terms_and_the_logits_before(
 ):
   trainer, batch = make(), _batch(rows)
   p, y = _probability(trainer, batch), rows[:BATCH, 0]
-  opinion = tf.constant([0.25] * 12 + [float("nan")] * 4)
+  opinion = tf.constant([QUARTER] * 12 + [float("nan")] * 4)
   terms, logit = trainer.step(batch, opinion, 0.5)
   # H(y, p) = -ln p or -ln(1 - p); H(1/4, p) = -ln p / 4 - 3 ln(1 - p) / 4.
   label = -np.log(np.where(y, p, 1 - p)).sum()
@@ -62,7 +63,7 @@ def test_a_step_of_sgd_moves_against_the_mean_gradient(make, rows):
   bias = trainer.model.weights[-1]
   before = bias.numpy()
   p, y = _probability(trainer, batch), rows[:BATCH, 0]
-  trainer.step(batch, tf.fill([BATCH], 0.25), 0.5)
+  trainer.step(batch, tf.fill([BATCH], QUARTER), 0.5)
   moved = -0.1 * np.mean((p - y) + 0.5 * (p - 0.25))
   np.testing.assert_allclose(bias.numpy() - before, [moved], atol=1e-7)
 
@@ -79,7 +80,7 @@ def test_training_lowers_the_loss(make, rows):
 
 def test_a_teacher_of_weight_zero_changes_no_bit(make, rows):
   plain, taught = make(), make()
-  for step, opinion in enumerate([0.0, 1.0, 0.3, float("nan")]):
+  for step, opinion in enumerate([0.0, 100.0, -0.3, float("nan")]):
     batch = _batch(rows, step)
     plain.step(batch, plain.no_opinion, 0.0)
     taught.step(batch, tf.fill([BATCH], opinion), 0.0)
@@ -93,7 +94,7 @@ def test_rows_without_an_opinion_learn_from_their_label_alone(make, rows):
   bias = trainer.model.weights[-1]
   before = bias.numpy()
   p, y = _probability(trainer, batch), rows[:BATCH, 0]
-  q = np.where(np.arange(BATCH) % 2, 0.25, np.nan).astype(np.float32)
+  q = np.where(np.arange(BATCH) % 2, QUARTER, np.nan).astype(np.float32)
   trainer.step(batch, tf.constant(q), 2.0)
   pull = np.where(np.isnan(q), 0, 2.0 * (p - 0.25))
   moved = -0.1 * np.mean((p - y) + pull)
@@ -108,7 +109,8 @@ def test_a_teacher_draws_predictions_towards_its_own(make, rows):
   for weight in (0.0, 1.0, 10.0):
     trainer.model.set_weights(start)
     for _ in range(30):
-      trainer.step(_batch(rows), tf.constant(q), weight)
+      logit = np.log(q / (1 - q))
+      trainer.step(_batch(rows), tf.constant(logit), weight)
     far.append(np.abs(_probability(trainer, _batch(rows)) - q).mean())
   assert far[0] > far[1] + 0.05 > far[2] + 0.1
 

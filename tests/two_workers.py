@@ -25,6 +25,7 @@ from ctr_codistill.snapshots import Writer
 from ctr_codistill.training import actions
 from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training.checkpoints import Checkpoints
+from ctr_codistill.training.regularizers import Regularizers
 from ctr_codistill.training.strategy import Agreement
 from ctr_codistill.training.trainer import Trainer
 
@@ -38,7 +39,13 @@ RULES = {
   "momentum": {"name": "sgd", "momentum": 0.9, "decay": "cosine"},
   "adam": {"name": "adam", "epsilon": 0.1},
   "ftrl": {"name": "ftrl", "l1": 1e-3, "l2": 1e-2},
+  "regularized": {"name": "adagrad"},
   "clipped": {"name": "adagrad", "embedding_name": "sgd", "clip_norm": 0.05},
+}
+VALUES = {
+  "regularized": config.Regularization(
+    weight_decay="0.5, 3:0.2", embedding_l2=0.1, label_smoothing=0.1
+  )
 }
 
 
@@ -61,7 +68,7 @@ def trainer(strategy, prepared, name):
   )
 
 
-def train(trainer, prepared, steps, *, part=0, parts=1):
+def train(trainer, prepared, name, steps, *, part=0, parts=1):
   """Does the given steps on one of equal parts of each of their batches.
 
   Returns:
@@ -69,12 +76,17 @@ def train(trainer, prepared, steps, *, part=0, parts=1):
   """
   shards = records.open_shards(prepared / "train", schemas.read(prepared))
   rows = np.concatenate(list(records.read_rows(shards)))
-  teacher = np.random.RandomState(2).rand(len(rows)).astype(np.float32)
+  teacher = np.random.RandomState(2).randn(len(rows)).astype(np.float32)
   size = BATCH // parts
+  regularization = VALUES.get(name, config.Regularization())
+  regularizers = Regularizers(regularization, STEPS, seed=0)
   for step in steps:
     own = slice(step * BATCH + part * size, step * BATCH + (part + 1) * size)
     terms, _ = trainer.step(
-      tf.constant(rows[own]), tf.constant(teacher[own]), WEIGHT
+      tf.constant(rows[own]),
+      tf.constant(teacher[own]),
+      WEIGHT,
+      regularizers.at(step),
     )
   return terms.numpy()
 
@@ -87,7 +99,10 @@ def weights(trainer):
 def collectives(trainer):
   """Returns the operations of a step that every worker must take part in."""
   graph = trainer._step.get_concrete_function(
-    tf.zeros([BATCH // 2, 6], tf.int32), trainer.no_opinion, tf.constant(0.0)
+    tf.zeros([BATCH // 2, 6], tf.int32),
+    trainer.no_opinion,
+    tf.constant(0.0),
+    {},
   ).graph.as_graph_def()
   nodes = [graph.node, *(f.node_def for f in graph.library.function)]
   kinds = [node.op for part in nodes for node in part]
@@ -97,10 +112,12 @@ def collectives(trainer):
 def _group(strategy, prepared, name, index, root):
   """Trains as a worker of the group; the chief leaves a checkpoint."""
   own = trainer(strategy, prepared, name)
-  train(own, prepared, range(CHECKPOINT), part=index, parts=2)
+  train(own, prepared, name, range(CHECKPOINT), part=index, parts=2)
   if index == 0:
     _checkpoints(root / name, own).save(CHECKPOINT)
-  terms = train(own, prepared, range(CHECKPOINT, STEPS), part=index, parts=2)
+  terms = train(
+    own, prepared, name, range(CHECKPOINT, STEPS), part=index, parts=2
+  )
   return {
     f"{name}/group": weights(own),
     f"{name}/terms": terms,
@@ -110,7 +127,7 @@ def _group(strategy, prepared, name, index, root):
 
 def _alone(prepared, name):
   own = trainer(tf.distribute.get_strategy(), prepared, name)
-  terms = train(own, prepared, range(STEPS))
+  terms = train(own, prepared, name, range(STEPS))
   return {f"{name}/alone": weights(own), f"{name}/alone/terms": terms}
 
 
@@ -120,7 +137,7 @@ def _resumed(strategy, agreement, prepared, name, index, root):
   checkpoints = _checkpoints(root / name, own)
   (step,) = agreement.chosen(1, lambda: [checkpoints.latest()])
   checkpoints.restore(step)
-  train(own, prepared, range(step, STEPS), part=index, parts=2)
+  train(own, prepared, name, range(step, STEPS), part=index, parts=2)
   return {f"{name}/resumed": weights(own), f"{name}/resumed/step": step}
 
 

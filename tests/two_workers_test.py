@@ -13,7 +13,10 @@ import pytest
 
 SCRIPT = pathlib.Path(__file__).with_name("two_workers.py")
 SECONDS = 120
-RULES = ["adagrad", "sgd", "momentum", "adam", "ftrl", "clipped"]
+RULES = [
+  *("adagrad", "sgd", "momentum", "adam", "ftrl", "clipped"),
+  "regularized",
+]
 
 
 def _addresses(count):

@@ -161,6 +161,7 @@ def test_a_disjoint_group_has_the_steps_of_its_own_rows(place):
   )
   claim = workdir.claim(dataclasses.replace(place, group=1), experiment)
   assert claim.steps == 14 * 8 // 16
+  assert claim.span.epoch_steps == 7
   assert claim.share == Share(group=1, groups=2, overlap=0.0)
 
 

@@ -26,11 +26,11 @@ def publish(
   facts: Mapping[str, Any],
   *,
   keep: int,
-) -> None:
+) -> int:
   """Leaves snapshot `step` in `root` and deletes all but the `keep` newest.
 
   A snapshot that is there already (its group was started again from an earlier
-  step) stays as it is.
+  step) stays as it is. Returns the snapshot's bytes.
 
   Raises:
     InputError: it could not be written, and why.
@@ -38,7 +38,9 @@ def publish(
   try:
     if not stamped.is_stamped(root / str(step)):
       writer.write(root, step, weights, facts)
+    size = stamped.size(root / str(step))
     stamped.keep_newest(root, keep)
+    return size
   except (OSError, tf.errors.OpError) as error:
     raise InputError(
       f"snapshot {root / str(step)} could not be written: {error}"

@@ -2,16 +2,12 @@
 
 A group computes its own prediction of each example that it trains on anyway,
 before the update. It leaves them, and a peer that comes to the same example
-later takes the mean of what its peers left:
-
-    q_i = 1 / |S_i|  sum over peers s in S_i of p_s(x_i)
-
-with S_i the peers that came to example i earlier in this window. So that some
-did, groups cut a window of the data into the same parts and go around them,
-each from another one on (`criteo.order`). Of N groups in step with one another
-the one that is first at a part has no teacher there: (N - 1) / N of the rows
-have one, which is at most a window old. A group that runs ahead or falls behind
-changes who is first, and nobody waits.
+later takes what its peers left. So that some did, groups cut a window of the
+data into the same parts and go around them, each from another one on
+(`criteo.order`). Of N groups in step with one another the one that is first at
+a part has no teacher there: (N - 1) / N of the rows have one, which is at most
+a window old. A group that runs ahead or falls behind changes who is first, and
+nobody waits.
 
 What is left of a row is its logit in two bytes, at the row's place in its part.
 """
@@ -21,7 +17,7 @@ import json
 import logging
 import pathlib
 from collections.abc import Iterator
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xxhash
@@ -46,7 +42,7 @@ class _Visit:
 
   stretch: Stretch
   own: np.ndarray
-  peers: dict[pathlib.Path, tuple[np.ndarray, int]]
+  peers: dict[int, tuple[np.ndarray, int]]
   at: int = 0
 
 
@@ -56,7 +52,7 @@ class PredictionExchange:
   def __init__(
     self,
     own: pathlib.Path,
-    peers: Sequence[pathlib.Path],
+    peers: Mapping[int, pathlib.Path],
     shards: Shards,
     share: Share,
     *,
@@ -67,7 +63,7 @@ class PredictionExchange:
 
     Args:
       own: directory of what this worker leaves; is made.
-      peers: directories of the same worker in each peer.
+      peers: directory of the same worker in each peer, by its group.
       shards: what is trained on.
       share: of this worker; its `parts` are at least the groups.
       batch_rows: rows of a batch.
@@ -78,33 +74,39 @@ class PredictionExchange:
         f"a window should have a part for each of {share.groups} groups, has "
         f"{share.parts}"
       )
-    self._own, self._peers = own, tuple(peers)
+    self.peers = tuple(peers)
+    self._own, self._peers = own, dict(peers)
     self._batch_rows, self._kept = batch_rows, _KEPT_WINDOWS * share.parts
     self._stretches = order.stretches(shards, share, start_step * batch_rows)
     self._visit = self._next()
     self._pieces: list[tuple[_Visit, np.ndarray]] = []
     self._torn: set[pathlib.Path] = set()
+    self.bytes_left = self.bytes_taken = 0
     own.mkdir(parents=True, exist_ok=True)
     stamped.sweep(own)
     self._left = sorted(own.iterdir(), key=lambda path: path.stat().st_mtime_ns)
 
-  def take(self, step: int) -> tuple[np.ndarray, float]:
+  def take(self, step: int) -> tuple[np.ndarray, dict[int, float]]:
     """Returns what peers left of the next batch, the one of `step`.
 
     Returns:
-      Mean probability over the peers that left one, float32 `[batch]`, nan
-      where none did; steps between the student and the oldest that took part,
-      nan without any.
+      Their logits, float32 `[peers, batch]`, nan where one left none; of each
+      peer that left some the steps between the student and the oldest of them.
     """
     self._pieces = list(self._cut())
-    found, ages = [], [float("nan")]
+    logits = np.full([len(self._peers), self._batch_rows], np.nan, np.float32)
+    ages: dict[int, float] = {}
+    start = 0
     for visit, rows in self._pieces:
-      for peer in self._peers:
+      end = start + len(rows)
+      for place, peer in enumerate(self._peers):
         self._look(visit, peer)
-      logits = [values[rows] for values, _ in visit.peers.values()]
-      found.append(_mean(logits, len(rows)))
-      ages += [step - then for _, then in visit.peers.values()]
-    return np.concatenate(found), float(np.fmax.reduce(ages))
+        if peer in visit.peers:
+          values, then = visit.peers[peer]
+          logits[place, start:end] = values[rows]
+          ages[peer] = max(ages.get(peer, -np.inf), step - then)
+      start = end
+    return logits, ages
 
   def leave(self, step: int, logits: np.ndarray) -> None:
     """Keeps this worker's own logits `[batch]` of the batch just taken.
@@ -136,13 +138,14 @@ class PredictionExchange:
       if visit.at == len(visit.stretch.places):
         self._visit = self._next()
 
-  def _look(self, visit: _Visit, peer: pathlib.Path) -> None:
+  def _look(self, visit: _Visit, peer: int) -> None:
     """Takes what `peer` left of the part, once it is there."""
-    path = peer / visit.stretch.name
+    path = self._peers[peer] / visit.stretch.name
     if peer in visit.peers or path in self._torn or not path.exists():
       return
     try:
       visit.peers[peer] = read(path, visit.stretch.size)
+      self.bytes_taken += visit.stretch.size * _TYPE.itemsize
     except FileNotFoundError:
       pass  # its owner deleted it just now
     except InputError as error:
@@ -152,6 +155,7 @@ class PredictionExchange:
   def _write(self, visit: _Visit, step: int) -> None:
     path = self._own / visit.stretch.name
     write(path, visit.own, step)
+    self.bytes_left += visit.own.size * _TYPE.itemsize
     if path in self._left:
       self._left.remove(path)
     self._left.append(path)
@@ -203,14 +207,3 @@ def read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:
 
 def _sum(step: int, payload: bytes) -> str:
   return xxhash.xxh3_64_hexdigest(payload, seed=step)
-
-
-def _mean(logits: Sequence[np.ndarray], rows: int) -> np.ndarray:
-  """Returns the mean probability of logits `[rows]`; nan where all are."""
-  total, count = np.zeros(rows, np.float32), np.zeros(rows, np.float32)
-  for values in logits:
-    there = ~np.isnan(values)
-    total[there] += 1 / (1 + np.exp(-values[there].astype(np.float32)))
-    count += there
-  with np.errstate(invalid="ignore"):
-    return total / count

@@ -7,6 +7,7 @@ what lies ready.
 
 import dataclasses
 import logging
+import math
 import pathlib
 from concurrent.futures import Executor
 from concurrent.futures import Future
@@ -44,15 +45,16 @@ class Reader:
     self._root, self._thread = root, thread
     self._held: Future[Found] | None = None
     self._refused: set[tuple[int, int]] = set()
+    self.bytes_read = 0
 
-  def look(self, used: Snapshot | None) -> None:
+  def look(self, used: Snapshot | None, *, at_most: float = math.inf) -> None:
     """Starts to read the newest good snapshot, unless one is in hand.
 
     A torn one is passed over for the next older; a lower step than the one in
-    use counts once no higher is left.
+    use counts once no higher is left. None of a step above `at_most` counts.
     """
     if self._held is None or self._done() is _NOTHING:
-      self._held = self._thread.submit(self._newest, used)
+      self._held = self._thread.submit(self._newest, used, at_most)
 
   def has(self, step: int, used: Snapshot | None) -> bool | None:
     """Tells whether snapshot `step` is ready; False: it cannot be read.
@@ -95,8 +97,9 @@ class Reader:
     done = self._held is not None and self._held.done()
     return self._held.result() if done else None
 
-  def _newest(self, used: Snapshot | None) -> Found:
-    for step in reversed(stamped.numbers(self._root)):
+  def _newest(self, used: Snapshot | None, at_most: float) -> Found:
+    steps = [n for n in stamped.numbers(self._root) if n <= at_most]
+    for step in reversed(steps):
       # A peer that was set back to a checkpoint has only lower steps.
       if used and step == used.step:
         break
@@ -114,6 +117,7 @@ class Reader:
   def _read(self, step: int, used: Snapshot | None) -> Found:
     path = self._root / str(step)
     try:
+      self.bytes_read += stamped.size(path)
       if used:
         weights = snapshots.read(path)
         if used.fits(weights):

@@ -1,12 +1,13 @@
-"""The teacher: the mean prediction of one snapshot of each peer.
+"""The teacher: what snapshots, one of each peer, come to.
 
-    q(x) = 1 / |S|  sum over peers s in S of p_s(x)
-
-with S the peers that have published (Anil et al. 2018, Algorithm 1). A newer
-snapshot of a peer is swapped into the variables of the older one, so that
-neither the step nor the teacher's own function is traced again.
+By default the logit of their mean prediction (Anil et al. 2018, Algorithm 1).
+A newer snapshot of a peer is swapped into the variables of the older one, so
+that neither the step nor the teacher's own function is traced again. Beside the
+peers there may be fixed teachers, which nobody refreshes: those of an offline
+distillation.
 """
 
+import math
 import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
+from ctr_codistill.codistill import column
+from ctr_codistill.codistill.column import Reduction
 from ctr_codistill.codistill.reading import Reader
 from ctr_codistill.errors import InputError
 from ctr_codistill.snapshots import Snapshot
@@ -23,19 +26,28 @@ from ctr_codistill.snapshots import Snapshot
 class Teacher:
   """Peers' snapshots as one function; changes only between steps."""
 
-  def __init__(self, folders: Mapping[int, pathlib.Path]):
-    """Knows no snapshot yet.
+  def __init__(
+    self,
+    folders: Mapping[int, pathlib.Path],
+    *,
+    fixed: Sequence[Snapshot] = (),
+    reduction: Reduction = column.mean_prediction,
+  ):
+    """Knows no snapshot of a peer yet.
 
     Args:
       folders: each peer's directory in the exchange.
+      fixed: snapshots that are asked beside the peers.
+      reduction: what all that are asked come to.
     """
     thread = ThreadPoolExecutor(1, "teacher")
     self._readers = {
       peer: Reader(folders[peer], thread) for peer in sorted(folders)
     }
+    self.fixed, self._reduction = tuple(fixed), reduction
     self._snapshots: dict[int, Snapshot] = {}
-    self._members: tuple[Snapshot, ...] = ()
-    self._mean: Callable | None = None
+    # Of each set of snapshots that was asked together.
+    self._functions: dict[tuple[Snapshot, ...], Callable] = {}
 
   @property
   def peers(self) -> tuple[int, ...]:
@@ -47,10 +59,18 @@ class Teacher:
     """The snapshot in use of each peer that has one."""
     return dict(self._snapshots)
 
-  def look(self) -> None:
-    """Starts to read newer snapshots ahead; returns at once."""
+  @property
+  def bytes_read(self) -> int:
+    """Bytes of all the snapshots that were read so far."""
+    return sum(reader.bytes_read for reader in self._readers.values())
+
+  def look(self, *, at_most: float = math.inf) -> None:
+    """Starts to read newer snapshots ahead; returns at once.
+
+    Those of a step above `at_most` are not there yet.
+    """
     for peer, reader in self._readers.items():
-      reader.look(self._snapshots.get(peer))
+      reader.look(self._snapshots.get(peer), at_most=at_most)
 
   def wait(self) -> None:
     """Returns when all that is being read has been read."""
@@ -77,9 +97,7 @@ class Teacher:
       For each of `peers` the error that kept its snapshot away, "" if none; the
       one in use stays.
     """
-    errors = [self._take(p, s) for p, s in zip(self.peers, steps, strict=True)]
-    self._trace()
-    return errors
+    return [self._take(p, s) for p, s in zip(self.peers, steps, strict=True)]
 
   def refuse(self, peer: int, step: int) -> None:
     """Passes over snapshot `step` of `peer` from now on."""
@@ -87,16 +105,33 @@ class Teacher:
 
   def drop(self, peer: int) -> None:
     """Forgets the snapshot of `peer` until the next one is taken."""
-    self._snapshots.pop(peer, None)
+    if peer in self._snapshots:
+      self._forget(self._snapshots.pop(peer))
     # What was read may be weights for the snapshot that is gone.
     self._readers[peer].clear()
-    self._trace()
 
-  def __call__(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the mean probability `[batch]`, for `predict_ids`' features."""
-    if self._mean is None:
+  def __call__(
+    self,
+    features: Mapping[str, tf.Tensor],
+    shares: Mapping[int, float] | None = None,
+  ) -> tf.Tensor:
+    """Returns the column of logits `[batch]`, for `predict_ids`' features.
+
+    Args:
+      features: of the examples.
+      shares: how much each peer that is asked counts, above 0, where a fixed
+        teacher counts 1; by default all that have a snapshot count 1.
+    """
+    if shares is None:
+      shares = dict.fromkeys(self._snapshots, 1.0)
+    asked = sorted(shares)
+    members = (*(self._snapshots[peer] for peer in asked), *self.fixed)
+    if not members:
       raise InputError("the teacher should have a snapshot, has none")
-    return self._mean(**features)
+    counts = [*(shares[peer] for peer in asked), *[1.0] * len(self.fixed)]
+    if members not in self._functions:
+      self._functions[members] = self._traced(members)
+    return self._functions[members](tf.constant(counts), **features)
 
   def _take(self, peer: int, step: int) -> str:
     if step < 0:
@@ -106,22 +141,24 @@ class Teacher:
       reader.wait()
     found = reader.take()
     if isinstance(found.content, Snapshot):
+      if peer in self._snapshots:
+        self._forget(self._snapshots[peer])
       self._snapshots[peer] = found.content
     elif found.content:
       self._snapshots[peer].swap(found.content)
     return found.error
 
-  def _trace(self) -> None:
-    """Makes the mean's function anew, if other peers take part in it now."""
-    members = tuple(self._snapshots[peer] for peer in sorted(self._snapshots))
-    if members != self._members:
-      self._members = members
-      self._mean = _mean(members) if members else None
+  def _forget(self, snapshot: Snapshot) -> None:
+    """Gives up the functions, and with them the memory, of a snapshot."""
+    self._functions = {
+      members: function
+      for members, function in self._functions.items()
+      if snapshot not in members
+    }
 
+  def _traced(self, members: Sequence[Snapshot]) -> Callable:
+    def asked(shares: tf.Tensor, **features: tf.Tensor) -> tf.Tensor:
+      logits = [m.predict_ids(**features)["logit"] for m in members]
+      return self._reduction(tf.stack(logits), shares)
 
-def _mean(members: Sequence[Snapshot]) -> Callable:
-  def mean(**features: tf.Tensor) -> tf.Tensor:
-    opinions = [m.predict_ids(**features)["probability"] for m in members]
-    return tf.add_n(opinions) / len(opinions)
-
-  return tf.function(mean, autograph=False)
+    return tf.function(asked, autograph=False)

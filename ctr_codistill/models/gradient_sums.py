@@ -55,6 +55,27 @@ def clip(sums: Sequence[Gradient], *, norm: float) -> list[Gradient]:
   return [_scaled(gradient, scale) for gradient in sums]
 
 
+def pulled(total: Gradient, table: tf.Variable, weight: tf.Tensor) -> Gradient:
+  """Returns the gradient with that of weight/2 |v|^2 for each row v it names.
+
+  Only those rows are read.
+
+  Args:
+    total: what `add_up` returned: parts of a row would be pulled several times.
+    table: the variable that it is of.
+    weight: at least 0, float32 scalar.
+  """
+  if not _is_sparse(total):
+    held = tf.raw_ops.ReadVariableOp(resource=table.handle, dtype=table.dtype)
+    return total + weight * held
+  rows = tf.raw_ops.ResourceGather(
+    resource=table.handle, indices=total.indices, dtype=table.dtype
+  )
+  return tf.IndexedSlices(
+    total.values + weight * rows, total.indices, total.dense_shape
+  )
+
+
 def _numbered(ids: Sequence[tf.Tensor]) -> list[tuple[tf.Tensor, tf.Tensor]]:
   """Returns for each table all workers' ids once, and where this one's stand.
 

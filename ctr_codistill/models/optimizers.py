@@ -61,6 +61,17 @@ class Optimizer(tf.Module):
         )
     tf.raw_ops.AssignVariableOp(resource=steps.handle, value=done + 1)
 
+  def shrink(self, variables: Sequence[tf.Variable], decay: tf.Tensor) -> None:
+    """Takes w <- w - rate decay w of each, at the rate of the step to come."""
+    rate = tf.cast(self._rate(self._state["step"].read_value()), tf.float32)
+    for variable in variables:
+      held = tf.raw_ops.ReadVariableOp(
+        resource=variable.handle, dtype=variable.dtype
+      )
+      tf.raw_ops.AssignSubVariableOp(
+        resource=variable.handle, value=rate * decay * held
+      )
+
   @property
   def _state(self) -> dict[str, Any]:
     return getattr(self, self._rule.name)
@@ -87,6 +98,7 @@ class Optimizers(tf.Module):
     self.tables, self.dense = tables, dense
     self._clip_norm = clip_norm
     self._is_table: set[int] = set()
+    self._is_kernel: set[int] = set()
 
   def build(self, model: tf_keras.Model) -> None:
     """Makes the slots of all trainable variables of `model`.
@@ -106,6 +118,11 @@ class Optimizers(tf.Module):
       if isinstance(layer, (Embedding, tf_keras.layers.Embedding))
       for variable in layer.trainable_variables
     }
+    self._is_kernel = {
+      id(layer.kernel)
+      for layer in model.submodules
+      if isinstance(getattr(layer, "kernel", None), tf.Variable)
+    }
     for optimizer, places in self._split(model.trainable_variables):
       optimizer.build([model.trainable_variables[i] for i in places])
 
@@ -113,11 +130,22 @@ class Optimizers(tf.Module):
     self,
     gradients: Sequence[Gradient | None],
     variables: Sequence[tf.Variable],
+    *,
+    weight_decay: tf.Tensor | None = None,
+    embedding_l2: tf.Tensor | None = None,
   ) -> None:
     """Adds the gradients up over the group's workers and moves the variables.
 
     In replica context; every worker must call it. A variable whose gradient is
     None stays.
+
+    Args:
+      gradients: this worker's, in the order of `variables`.
+      variables: trainable ones of the model.
+      weight_decay: what kernels of layers lose before they are moved: the rate
+        times this of themselves (Loshchilov & Hutter 2019: decoupled).
+      embedding_l2: l of the term l/2 |v|^2 for each row v of a table that the
+        batch names, once however often it does.
 
     Raises:
       InputError: all gradients are None.
@@ -128,8 +156,18 @@ class Optimizers(tf.Module):
     if not variables:
       raise InputError("the loss should depend on a variable, does on none")
     sums = gradient_sums.add_up([g for g in gradients if g is not None])
+    if embedding_l2 is not None:
+      sums = [
+        gradient_sums.pulled(g, v, embedding_l2)
+        if id(v) in self._is_table
+        else g
+        for g, v in zip(sums, variables, strict=True)
+      ]
     if self._clip_norm:
       sums = gradient_sums.clip(sums, norm=self._clip_norm)
+    if weight_decay is not None:
+      kernels = [v for v in variables if id(v) in self._is_kernel]
+      self.dense.shrink(kernels, weight_decay)
     for optimizer, places in self._split(variables):
       if places:
         optimizer.apply(

@@ -17,6 +17,7 @@ from ctr_codistill import config
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.models import activations
 from ctr_codistill.models import blocks
+from ctr_codistill.models import noise
 
 
 def inputs(schema: Schema) -> dict[str, tf_keras.Input]:
@@ -112,10 +113,7 @@ class Parts:
       )(x)
       if bent:
         x = activations.layer(model, dtype=self._policy)(x)
-      if model.dropout:
-        x = tf_keras.layers.Dropout(
-          model.dropout, seed=next(self._seeds), dtype=self._policy
-        )(x)
+      x = noise.Dropout(name=f"dropout_{name}_{i}", dtype=self._policy)(x)
     return x
 
   def crosses(self, x: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ chief does is decided in here.
 
 import logging
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,6 +50,37 @@ def refresh_teacher(
     teacher.take(
       [-1 if v.any() else s for s, v in zip(chosen, votes, strict=True)]
     )
+
+  return action
+
+
+def by_clock(
+  calls: Sequence[Callable[[int], None]],
+  agreement: Agreement,
+  *,
+  seconds: float,
+  clock: Callable[[], float],
+) -> Callable[[int], None]:
+  """Returns an action that does `calls` when `seconds` have passed, about.
+
+  The chief's clock decides. To ask it is a collective, so it is made an action
+  of every few steps.
+
+  Args:
+    calls: in their order.
+    agreement: of the group.
+    seconds: between two times, above 0.
+    clock: gives seconds.
+  """
+  last = clock()
+
+  def action(step: int) -> None:
+    nonlocal last
+    now = clock()
+    if agreement.chosen(1, lambda: [now - last >= seconds])[0]:
+      last = now
+      for call in calls:
+        call(step)
 
   return action
 

@@ -7,11 +7,10 @@ knows neither.
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
-from ctr_codistill import config
-from ctr_codistill.codistill import schedule
+from ctr_codistill.codistill.column import Reduction
+from ctr_codistill.codistill.listening import Listening
 from ctr_codistill.codistill.prediction_exchange import PredictionExchange
 from ctr_codistill.codistill.teacher import Teacher
 
@@ -23,22 +22,22 @@ class Opinion:
   """What the peers say of a batch.
 
   Attributes:
-    probability: float32 `[batch]`, nan where they say nothing.
+    logit: what they come to, float32 `[batch]`, nan where they say nothing.
     weight: of the teacher term where they do.
     staleness_steps: between the student and the oldest that is heard.
     staleness_seconds: the same; nan where only steps are known.
   """
 
-  probability: tf.Tensor
+  logit: tf.Tensor
   weight: float = 0.0
   staleness_steps: float = _NAN
   staleness_seconds: float = _NAN
 
 
 class FromSnapshots:
-  """Asks the peers' snapshots about the first rows of each batch.
+  """Asks snapshots about the first rows of each batch.
 
-      1 / B  sum over i <= f B of (w / f) H(q_i, p_i)
+      1 / B  sum over i <= f B of (w / f) D(c_i, z_i)
 
   Rows are shuffled, so in the mean over batches this is the term of all rows,
   at f of the price.
@@ -48,29 +47,41 @@ class FromSnapshots:
     self,
     teacher: Teacher,
     features: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    codistill: config.Codistill,
+    listening: Listening,
     *,
+    taught_share: float,
     clock: Callable[[], float],
   ):
-    """Asks `teacher`; `features` is what it reads of rows."""
+    """Asks `teacher`; `features` is what it reads of rows.
+
+    Args:
+      teacher: the snapshots.
+      features: of rows.
+      listening: says who is heard.
+      taught_share: f, in (0, 1].
+      clock: gives seconds since 1970.
+    """
     self._teacher, self._features = teacher, features
-    self._codistill, self._clock = codistill, clock
+    self._listening, self._taught_share = listening, taught_share
+    self._clock = clock
 
   def __call__(self, step: int, rows: tf.Tensor) -> Opinion:
     """Returns what they say of `rows`, int32 `[batch, columns]`."""
-    taught_by = self._teacher.snapshots.values()
-    weight = schedule.weight(self._codistill, step=step, peers=len(taught_by))
+    used = self._teacher.snapshots
+    stale = {peer: step - snapshot.step for peer, snapshot in used.items()}
+    fixed = len(self._teacher.fixed)
+    heard = self._listening(step, stale, fixed=fixed)
     batch = len(rows)
-    asked = max(1, round(self._codistill.taught_share * batch))
-    said = tf.fill([batch if not weight else batch - asked], _NAN)
-    if weight:
-      answer = self._teacher(self._features(rows[:asked]))
+    asked = max(1, round(self._taught_share * batch))
+    said = tf.fill([batch - asked if heard.weight else batch], _NAN)
+    if heard.weight:
+      answer = self._teacher(self._features(rows[:asked]), heard.shares)
       said = tf.concat([answer, said], 0)
-    then = [snapshot.facts["published"] for snapshot in taught_by]
+    then = [used[peer].facts["published"] for peer in heard.shares]
     return Opinion(
       said,
-      weight * batch / asked,
-      max((step - s.step for s in taught_by), default=_NAN),
+      heard.weight * batch / asked,
+      max((stale[peer] for peer in heard.shares), default=_NAN),
       self._clock() - min(then, default=_NAN),
     )
 
@@ -81,16 +92,35 @@ class FromSnapshots:
 class FromPredictions:
   """Takes what the peers left, and leaves what this worker predicted."""
 
-  def __init__(self, exchange: PredictionExchange, codistill: config.Codistill):
-    """Takes from and leaves in `exchange`."""
-    self._exchange, self._codistill = exchange, codistill
+  def __init__(
+    self,
+    exchange: PredictionExchange,
+    listening: Listening,
+    reduction: Reduction,
+  ):
+    """Takes from and leaves in `exchange`.
+
+    Args:
+      exchange: of this worker.
+      listening: says who is heard.
+      reduction: what all that are heard come to.
+    """
+    self._exchange, self._listening = exchange, listening
+    self._reduce = tf.function(reduction, autograph=False)
 
   def __call__(self, step: int, rows: tf.Tensor) -> Opinion:
     """Returns what they left of `rows`, the batch of `step`."""
-    said, staleness = self._exchange.take(step)
-    heard = int(not np.isnan(said).all())
-    weight = schedule.weight(self._codistill, step=step, peers=heard)
-    return Opinion(tf.constant(said), weight, staleness)
+    logits, stale = self._exchange.take(step)
+    heard = self._listening(step, stale)
+    oldest = max((stale[peer] for peer in heard.shares), default=_NAN)
+    if not heard.weight:
+      return Opinion(tf.fill([len(rows)], _NAN), staleness_steps=oldest)
+    peers = self._exchange.peers
+    shares = tf.constant([heard.shares.get(peer, 0.0) for peer in peers])
+    # Who is not heard may have left something all the same.
+    logits[[peer not in heard.shares for peer in peers]] = _NAN
+    said = self._reduce(tf.constant(logits), shares)
+    return Opinion(said, heard.weight, oldest)
 
   def hear(self, step: int, logit: tf.Tensor) -> None:
     """Leaves the student's own logits `[batch]` of the batch of `step`."""

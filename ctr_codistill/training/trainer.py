@@ -2,16 +2,21 @@
 
 It knows no teachers: their opinion is a column of the batch and its weight a
 scalar tensor, so peers may have any architecture and changing teachers or
-weight traces nothing again.
+weight traces nothing again. What regularises is scalar tensors likewise.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tf_keras
 
 from ctr_codistill.codistill import loss
+from ctr_codistill.codistill.loss import Divergence
+from ctr_codistill.models import noise
+from ctr_codistill.models.noise import Noise
 from ctr_codistill.models.optimizers import Optimizers
+from ctr_codistill.training import regularizers
 
 
 class Trainer:
@@ -25,6 +30,8 @@ class Trainer:
     *,
     numerics: int,
     batch_size: int,
+    diverge: Divergence = loss.cross_entropy,
+    smoothed_to: float = 0.5,
   ):
     """Builds model and optimizer in the strategy's scope.
 
@@ -34,7 +41,10 @@ class Trainer:
       optimizer: makes the optimizer.
       numerics: number of integer features in a row.
       batch_size: examples a step over all workers of the group.
+      diverge: the loss between teacher and student.
+      smoothed_to: what label smoothing draws labels to, in [0, 1].
     """
+    self._diverge, self._smoothed_to = diverge, smoothed_to
     self._strategy, self._numerics = strategy, numerics
     self._batch_size = batch_size
     with strategy.scope():
@@ -57,39 +67,63 @@ class Trainer:
     }
 
   def step(
-    self, rows: tf.Tensor, teacher: tf.Tensor, weight: float
+    self,
+    rows: tf.Tensor,
+    teacher: tf.Tensor,
+    weight: float,
+    values: Mapping[str, tf.Tensor] = regularizers.NONE,
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Trains on this worker's rows; every worker of the group must call it.
 
     Args:
       rows: int32 `[batch, columns]`, this worker's share of the batch.
-      teacher: its probabilities, float32 `[batch]`; nan where it has none.
+      teacher: its logits, float32 `[batch]`; nan where it has none.
       weight: of the teacher term, at least 0.
+      values: of `Regularizers` at this step; always of the same names.
 
     Returns:
       `[3]`: the sums over this worker's rows of the label and the teacher term,
       and how many of them were taught; and the logits before the update,
       `[batch]`.
     """
-    return self._step(rows, teacher, tf.constant(weight, tf.float32))
+    weight = tf.constant(weight, tf.float32)
+    return self._step(rows, teacher, weight, dict(values))
 
-  def _replicated(
-    self, rows: tf.Tensor, teacher: tf.Tensor, weight: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    return self._strategy.run(self._replica, [rows, teacher, weight])
+  def _replicated(self, *given: object) -> tuple[tf.Tensor, tf.Tensor]:
+    return self._strategy.run(self._replica, given)
 
   def _replica(
-    self, rows: tf.Tensor, teacher: tf.Tensor, weight: tf.Tensor
+    self,
+    rows: tf.Tensor,
+    teacher: tf.Tensor,
+    weight: tf.Tensor,
+    values: Mapping[str, tf.Tensor],
   ) -> tuple[tf.Tensor, tf.Tensor]:
     label = tf.cast(rows[:, 0], tf.float32)
-    with tf.GradientTape() as tape:
+    if "label_smoothing" in values:
+      label = regularizers.smoothed(
+        label, values["label_smoothing"], self._smoothed_to
+      )
+    with tf.GradientTape() as tape, noise.dropping(_noise(values)):
       logit = self.model(self.features(rows), training=True)
-      terms = loss.terms(label, teacher, logit)
+      terms = loss.terms(label, teacher, logit, self._diverge)
       total = (terms[0] + weight * terms[1]) / self._batch_size
       if self.model.losses:
         replicas = self._strategy.num_replicas_in_sync
         total += tf.add_n(self.model.losses) / replicas
     variables = self.model.trainable_variables
     gradients = tape.gradient(total, variables)
-    self.optimizer.apply(gradients, variables)
+    pulls = ("weight_decay", "embedding_l2")
+    self.optimizer.apply(
+      gradients, variables, **{n: values[n] for n in pulls if n in values}
+    )
     return tf.stack(terms), logit
+
+
+def _noise(values: Mapping[str, tf.Tensor]) -> Noise | None:
+  """Returns what this worker drops, None for nothing."""
+  if "dropout" not in values:
+    return None
+  worker = tf.distribute.get_replica_context().replica_id_in_sync_group
+  seed = tf.random.experimental.stateless_fold_in(values["noise"], worker)
+  return Noise(values["dropout"], seed)

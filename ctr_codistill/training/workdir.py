@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from ctr_codistill import config
 from ctr_codistill import stamped
+from ctr_codistill.codistill.schedule import Span
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
@@ -44,12 +47,21 @@ def group_folder(workdir: pathlib.Path, group: int) -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-  """What a worker trains on: feature spec, rows, its share of them, steps."""
+  """What a worker trains on: feature spec, rows, its share of them, steps.
 
+  `experiment` is as its group has it.
+  """
+
+  experiment: config.Experiment
   schema: Schema
   shards: Shards
   share: Share
-  steps: int
+  span: Span
+
+  @property
+  def steps(self) -> int:
+    """How many it trains."""
+    return self.span.steps
 
 
 def claim(place: Place, experiment: config.Experiment) -> Claim:
@@ -57,8 +69,8 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
 
   Raises:
     InputError: the group or the workers are not the experiment's, the work
-      directory holds another experiment, other data or something else, or the
-      rows do not make one step.
+      directory holds another experiment, other data or something else, the
+      rows do not make one step, or a fixed teacher is none for them.
   """
   if not 0 <= place.group < experiment.groups:
     raise InputError(
@@ -72,14 +84,32 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   schema = schemas.read(place.data)
   shards = records.open_shards(place.data / "train", schema)
   share = _share(experiment, place)
-  training = config.for_group(experiment, place.group).training
-  steps = _steps(training, shards, share)
+  own = config.for_group(experiment, place.group)
+  span = _span(own.training, shards, share)
+  for path in own.codistill.teachers:
+    check_teacher(stamped.facts(path), path, schema)
   _claim_workdir(
     place.workdir,
     experiment,
     {"schema": schema.fingerprint, "rows": shards.rows},
   )
-  return Claim(schema, shards, share, steps)
+  return Claim(own, schema, shards, share, span)
+
+
+def check_teacher(facts: Mapping[str, Any], path: str, schema: Schema) -> None:
+  """Raises InputError unless a snapshot was made for these features.
+
+  Args:
+    facts: stamped on it.
+    path: of it.
+    schema: the feature spec that it is asked with.
+  """
+  found = facts.get("schema")
+  if found != schema.fingerprint:
+    raise InputError(
+      f"codistill.teachers: {path} should be a snapshot for features "
+      f"{schema.fingerprint}, is one for {found}"
+    )
 
 
 def _share(experiment: config.Experiment, place: Place) -> Share:
@@ -107,8 +137,8 @@ def _parts(experiment: config.Experiment) -> int:
   return _PARTS_A_GROUP * experiment.groups
 
 
-def _steps(training: config.Training, shards: Shards, share: Share) -> int:
-  """Returns the steps of a training: by epochs, cut at `max_steps`."""
+def _span(training: config.Training, shards: Shards, share: Share) -> Span:
+  """Returns how long a training is: by epochs, cut at `max_steps`."""
   rows = order.epoch_rows(shards, share) * share.workers
   steps = int(rows * training.epochs) // training.batch_size
   if steps < 1 or rows < training.batch_size:
@@ -117,7 +147,9 @@ def _steps(training: config.Training, shards: Shards, share: Share) -> int:
       f"{training.epochs:g} epochs, should make a step of batch_size="
       f"{training.batch_size}"
     )
-  return min(steps, training.max_steps or steps)
+  return Span(
+    min(steps, training.max_steps or steps), rows / training.batch_size
+  )
 
 
 def _refuse_foreign(workdir: pathlib.Path) -> None:

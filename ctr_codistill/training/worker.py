@@ -12,10 +12,7 @@ import tf_keras
 
 from ctr_codistill import config
 from ctr_codistill.codistill import exchange
-from ctr_codistill.codistill import group as groups
-from ctr_codistill.codistill import prediction_exchange
-from ctr_codistill.codistill.prediction_exchange import PredictionExchange
-from ctr_codistill.codistill.teacher import Teacher
+from ctr_codistill.codistill import loss
 from ctr_codistill.criteo import dataset
 from ctr_codistill.criteo import records
 from ctr_codistill.models import networks
@@ -24,14 +21,15 @@ from ctr_codistill.training import actions
 from ctr_codistill.training import loop
 from ctr_codistill.training import publishing
 from ctr_codistill.training import strategy as strategies
+from ctr_codistill.training import teaching
 from ctr_codistill.training import workdir
 from ctr_codistill.training.checkpoints import Checkpoints
 from ctr_codistill.training.journal import Entry
 from ctr_codistill.training.journal import Journal
 from ctr_codistill.training.loop import Action
-from ctr_codistill.training.opinions import FromPredictions
-from ctr_codistill.training.opinions import FromSnapshots
+from ctr_codistill.training.regularizers import Regularizers
 from ctr_codistill.training.served import Served
+from ctr_codistill.training.teaching import Setting
 from ctr_codistill.training.trainer import Trainer
 from ctr_codistill.training.waits import Waits
 from ctr_codistill.training.workdir import Place
@@ -39,7 +37,6 @@ from ctr_codistill.training.workdir import Place
 _LOG = logging.getLogger(__name__)
 _READERS = 1  # more do not pay: one makes more rows than any step takes
 _KEPT_CHECKPOINTS = 2
-_LOOKS = 10  # for newer snapshots, in the time between two agreements on them
 
 
 class Worker:
@@ -62,46 +59,38 @@ class Worker:
     Raises:
       InputError: a mistake in data, work directory or cluster.
     """
-    claim = workdir.claim(place, experiment)
-    experiment = config.for_group(experiment, place.group)
-    self._experiment, self._place, self._clock = experiment, place, clock
-    self._schema, self._shards = claim.schema, claim.shards
-    self._share, self._stop = claim.share, claim.steps
+    self._claim = workdir.claim(place, experiment)
+    self._experiment = self._claim.experiment
+    self._place, self._clock = place, clock
+    self._published = 0  # bytes
     self._validation = records.open_shards(
-      place.data / "validation", self._schema
+      place.data / "validation", self._claim.schema
     )
-    training = experiment.training
     self._strategy = strategies.start(
       place.cluster,
-      timeout=training.collective_timeout,
-      start_timeout=training.start_timeout,
-      threads=training.threads,
+      timeout=self._training.collective_timeout,
+      start_timeout=self._training.start_timeout,
+      threads=self._training.threads,
     )
     self._agreement = strategies.Agreement(self._strategy)
-    self._trainer = Trainer(
-      self._strategy,
-      self._model,
-      lambda: optimizers.build(experiment.optimizer, steps=self._stop),
-      numerics=len(self._schema.numeric),
-      batch_size=training.batch_size,
+    self._regularizers = Regularizers(
+      self._experiment.regularization,
+      self._claim.steps,
+      _seed(self._training.seed, place.group),
     )
-    asked = {} if self._exchanges_predictions else _folders(experiment, place)
-    self._teacher = Teacher(asked)
-    self._refresh = actions.refresh_teacher(self._teacher, self._agreement)
-    self._journal = Journal(
-      place.folder,
-      self._agreement,
-      batch_size=training.batch_size,
-      stop=self._stop,
-      clock=clock,
-      is_chief=place.cluster.is_chief,
+    self._trainer = self._new_trainer()
+    self._teaching = teaching.build(
+      Setting(
+        self._claim, place, self._trainer.features, self._agreement, clock
+      )
     )
+    self._journal = self._new_journal()
     self._served = Served(
       self._trainer.model,
       self._strategy,
       self._model,
-      decay=training.average_decay,
-      every=training.average_every,
+      decay=self._training.average_decay,
+      every=self._training.average_every,
     )
     self._checkpoints = Checkpoints(
       place.folder / "checkpoints",
@@ -119,15 +108,13 @@ class Worker:
     if self._place.cluster.is_chief:
       # What was published after the checkpoint is of a course not taken again.
       exchange.withdraw(self._root(), newer_than=start)
-    self._teacher.look()
-    self._teacher.wait()
-    self._refresh(start)
-    self._opinions = self._opinions_from(start)
+    self._opinions = self._teaching.begin(start)
     _LOG.info("training from step %d to %d", start, self._stop)
+    workers = self._claim.share.workers
     rows = dataset.batches(
-      self._shards,
-      self._share,
-      batch_rows=self._experiment.training.batch_size // self._share.workers,
+      self._claim.shards,
+      self._claim.share,
+      batch_rows=self._training.batch_size // workers,
       start_step=start,
       threads=_READERS,
     )
@@ -136,7 +123,7 @@ class Worker:
       loop.run(
         self._step,
         waits,
-        [self._waiting(waits), *self._between()],
+        self._between(waits),
         start=start,
         stop=self._stop,
       )
@@ -150,14 +137,50 @@ class Worker:
     # One that left early would look like a fault to the others.
     self._agreement.wait()
 
+  @property
+  def _training(self) -> config.Training:
+    return self._experiment.training
+
+  @property
+  def _stop(self) -> int:
+    return self._claim.steps
+
   def _model(self) -> tf_keras.Model:
-    seed = _seed(self._experiment.training.seed, self._place.group)
-    return networks.build(self._experiment.model, self._schema, seed=seed)
+    seed = self._training.weights_seed
+    if seed < 0:
+      seed = _seed(self._training.seed, self._place.group)
+    return networks.build(self._experiment.model, self._claim.schema, seed=seed)
+
+  def _new_trainer(self) -> Trainer:
+    codistill = self._experiment.codistill
+    return Trainer(
+      self._strategy,
+      self._model,
+      lambda: optimizers.build(self._experiment.optimizer, steps=self._stop),
+      numerics=len(self._claim.schema.numeric),
+      batch_size=self._training.batch_size,
+      diverge=loss.divergence(
+        codistill.loss, temperature=codistill.temperature
+      ),
+      smoothed_to=self._regularizers.smoothed_to(self._claim.shards),
+    )
+
+  def _new_journal(self) -> Journal:
+    return Journal(
+      self._place.folder,
+      self._agreement,
+      batch_size=self._training.batch_size,
+      stop=self._stop,
+      clock=self._clock,
+      is_chief=self._place.cluster.is_chief,
+    )
 
   def _step(self, step: int, rows: np.ndarray) -> None:
     rows = tf.constant(rows)
     opinion = self._opinions(step, rows)
-    terms, logit = self._trainer.step(rows, opinion.probability, opinion.weight)
+    terms, logit = self._trainer.step(
+      rows, opinion.logit, opinion.weight, self._regularizers.at(step)
+    )
     self._opinions.hear(step, logit)
     self._journal.add(
       Entry(
@@ -169,57 +192,30 @@ class Worker:
       )
     )
 
-  def _opinions_from(self, start: int) -> FromSnapshots | FromPredictions:
-    codistill = self._experiment.codistill
-    if not self._exchanges_predictions:
-      return FromSnapshots(
-        self._teacher, self._trainer.features, codistill, clock=self._clock
-      )
-    worker = self._share.worker
-    roots = _folders(self._experiment, self._place).values()
-    return FromPredictions(
-      PredictionExchange(
-        prediction_exchange.folder(self._root(), worker),
-        [prediction_exchange.folder(root, worker) for root in roots],
-        self._shards,
-        self._share,
-        batch_rows=self._experiment.training.batch_size // self._share.workers,
-        start_step=start,
-      ),
-      codistill,
-    )
-
-  @property
-  def _exchanges_predictions(self) -> bool:
-    exchanged = self._experiment.exchange.what
-    return exchanged == "predictions" and self._experiment.groups > 1
-
-  def _waiting(self, waits: Waits) -> Action:
+  def _telling(self, waits: Waits) -> Action:
     def tell(step: int) -> None:
-      self._journal.scalars(step, {"input/wait_share": waits.share()})
+      figures = {
+        "input/wait_share": waits.share(),
+        "exchange/bytes_read": float(self._teaching.bytes_read),
+        "exchange/bytes_published": float(
+          self._published + self._teaching.bytes_left
+        ),
+      }
+      self._journal.scalars(step, figures)
 
-    return Action(tell, self._experiment.training.summarize_every)
+    return Action(tell, self._training.summarize_every)
 
-  def _between(self) -> list[Action]:
+  def _between(self, waits: Waits) -> list[Action]:
     """Returns the actions; at the end the checkpoint is the last."""
-    training = self._experiment.training
-    every = self._experiment.exchange.every_steps
-    if self._exchanges_predictions:
-      every = 0  # nobody asks a snapshot before the last
+    training = self._training
     found = [Action(self._journal.write, training.summarize_every)]
     if self._served.averages:
       found.append(Action(self._served.update, training.average_every))
     if self._validation.rows:
       found.append(Action(self._evaluation(), training.evaluate_every))
-    found.append(Action(self._publication(), every))
-    found.append(Action(self._save, training.checkpoint_every))
-    if self._teacher.peers:
-      often = max(every // _LOOKS, 1)
-      found.append(Action(self._refresh, every, at_end=False))
-      found.append(
-        Action(lambda step: self._teacher.look(), often, at_end=False)
-      )
-    return found
+    found += self._teaching.actions(self._publication())
+    found.append(self._telling(waits))
+    return [*found, Action(self._save, training.checkpoint_every)]
 
   def _evaluation(self) -> Callable[[int], None]:
     return actions.evaluate(
@@ -228,8 +224,8 @@ class Worker:
       self._validation,
       self._agreement,
       self._journal,
-      worker=self._share.worker,
-      workers=self._share.workers,
+      worker=self._claim.share.worker,
+      workers=self._claim.share.workers,
     )
 
   def _save(self, step: int) -> None:
@@ -242,33 +238,25 @@ class Worker:
   def _publication(self) -> Callable[[int], None]:
     if not self._place.cluster.is_chief:
       return lambda step: None
-    place = self._place
+    place, schema = self._place, self._claim.schema
     writer = publishing.writer(
-      self._model, self._schema, place.data, place.folder / "template"
+      self._model, schema, place.data, place.folder / "template"
     )
     keep = self._experiment.exchange.keep
 
     def write(step: int, weights: Sequence[tf.Tensor]) -> None:
       facts = {
         "group": place.group,
-        "schema": self._schema.fingerprint,
+        "schema": schema.fingerprint,
         "published": self._clock(),
       }
-      exchange.publish(writer, self._root(), step, weights, facts, keep=keep)
+      self._published += exchange.publish(
+        writer, self._root(), step, weights, facts, keep=keep
+      )
 
     return publishing.Publisher(
       self._served.weights, write, self._journal.scalars, stop=self._stop
     )
-
-
-def _folders(
-  experiment: config.Experiment, place: Place
-) -> dict[int, pathlib.Path]:
-  """Returns where the peers leave their snapshots; none if they count 0."""
-  if not experiment.codistill.weight:
-    return {}
-  peers = groups.all_to_all(experiment.groups)[place.group]
-  return {peer: exchange.folder(place.workdir, peer) for peer in peers}
 
 
 def _seed(seed: int, group: int) -> int:

@@ -5,7 +5,6 @@ all. The matrix products of the step, at the rate this machine reaches on
 matrices of their shapes, are the limit.
 """
 
-import dataclasses
 import itertools
 import pathlib
 import tempfile
@@ -20,8 +19,11 @@ import tensorflow as tf
 from ctr_codistill import config
 from ctr_codistill import serving
 from ctr_codistill import snapshots
+from ctr_codistill.codistill import column
 from ctr_codistill.codistill import prediction_exchange
+from ctr_codistill.codistill.listening import Listening
 from ctr_codistill.codistill.prediction_exchange import PredictionExchange
+from ctr_codistill.codistill.schedule import Span
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
@@ -43,6 +45,7 @@ _WARM = 4  # steps that trace, and warm up
 _BATCHES = 8
 UNIT = "ms"
 _TAUGHT = config.Codistill(burn_in_steps=0)
+_SPAN = Span(steps=1000, epoch_steps=1000)
 
 
 def lines(work: Work) -> list[dict[str, object]]:
@@ -133,7 +136,7 @@ def _taught(
     said = opinions(number, rows)
     if not said.weight:
       raise RuntimeError("the step should be taught, is not")
-    terms, logit = trainer.step(rows, said.probability, said.weight)
+    terms, logit = trainer.step(rows, said.logit, said.weight)
     opinions.hear(number, logit)
     terms.numpy()
 
@@ -157,7 +160,7 @@ def _asked(
   folder: pathlib.Path,
   schema: Schema,
   work: Work,
-  **codistill: float,
+  taught_share: float = _TAUGHT.taught_share,
 ) -> FromSnapshots:
   """Returns the way of a teacher that is one real snapshot."""
   root = folder / "peer"
@@ -168,7 +171,8 @@ def _asked(
   return FromSnapshots(
     teacher,
     trainer.features,
-    dataclasses.replace(_TAUGHT, **codistill),
+    Listening(_TAUGHT, _SPAN),
+    taught_share=taught_share,
     clock=time.time,
   )
 
@@ -205,9 +209,11 @@ def _left(folder: pathlib.Path, work: Work) -> FromPredictions:
     )
   own = prediction_exchange.folder(folder / "left", 0)
   exchange = PredictionExchange(
-    own, [peer], shards, share, batch_rows=work.batch
+    own, {1: peer}, shards, share, batch_rows=work.batch
   )
-  return FromPredictions(exchange, _TAUGHT)
+  return FromPredictions(
+    exchange, Listening(_TAUGHT, _SPAN), column.mean_prediction
+  )
 
 
 def _first(

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import tf_keras
 
 from ctr_codistill import config
+from ctr_codistill import topology
+from ctr_codistill.codistill import schedule
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.models import networks
 
@@ -64,11 +66,12 @@ def training(
     cost, batch = forwards[own.model], own.training.batch_size
     total += _PASSES * cost * count * batch
     asked = [forwards[model] for model in _peers(experiment, group)]
-    fixed = len(getattr(own.codistill, "teachers", ()))
+    fixed = len(own.codistill.teachers)
     known = [forwards[model] for model in teachers]
     asked += known + [cost] * (fixed - len(known))
     if _asks(own):
-      taught = max(count - _burn_in(own, count), 0) * batch
+      burn_in = schedule.burn_in(own.codistill, schedule.Span(count, count))
+      taught = max(count - round(burn_in), 0) * batch
       total += own.codistill.taught_share * taught * sum(asked)
   return total
 
@@ -82,15 +85,10 @@ def models(experiment: config.Experiment) -> list[config.Model]:
 def _peers(experiment: config.Experiment, group: int) -> list[config.Model]:
   """Returns the models that a group asks."""
   every = models(experiment)
-  return [model for peer, model in enumerate(every) if peer != group]
+  asked = topology.peers(experiment.exchange.topology, experiment.groups)
+  return [every[peer] for peer in asked[group]]
 
 
 def _asks(own: config.Experiment) -> bool:
-  weight = own.codistill.weight  # a number, or a course of them
-  is_zero = getattr(weight, "is_zero", weight == 0)
-  return own.exchange.what == "snapshots" and not is_zero
-
-
-def _burn_in(own: config.Experiment, steps: int) -> int:
-  share = getattr(own.codistill, "burn_in_share", 0.0)
-  return round(share * steps) if share else own.codistill.burn_in_steps
+  heard = not own.codistill.weight.is_zero
+  return own.exchange.what == "snapshots" and heard

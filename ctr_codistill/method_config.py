@@ -1,0 +1,163 @@
+"""What is learned from peers, how it goes around, what else regularises.
+
+Three sections of `config`; docs/codistillation.md has the formulas.
+"""
+
+import dataclasses
+import math
+
+from ctr_codistill import fields
+from ctr_codistill import topology
+from ctr_codistill.course import Course
+from ctr_codistill.errors import InputError
+from ctr_codistill.fields import Checked
+
+
+@dataclasses.dataclass(frozen=True)
+class Codistill(Checked):
+  """How much the peers' predictions count, and in what sense."""
+
+  loss: str = fields.choice(
+    "cross_entropy",
+    "between peers and student: cross entropy (Anil et al. 2018), KL(peers ||"
+    " student), or squared error between logits (Sodhani et al. 2021)",
+    "cross_entropy",
+    "kl",
+    "squared_logits",
+  )
+  divergence_to: str = fields.choice(
+    "mean",
+    "the loss is one to the mean prediction of the peers, or the mean of the"
+    " losses to each",
+    "mean",
+    "each",
+  )
+  temperature: float = fields.positive(
+    1.0,
+    "what logits are divided by in the loss, which is multiplied by its square",
+  )
+  weight: Course = fields.course(
+    1.0, "weight of the teacher term after the burn-in", low=0
+  )
+  burn_in_steps: int = fields.number(
+    200, "steps before the teacher counts", low=0
+  )
+  burn_in_share: float = fields.number(
+    0.0,
+    "the same as a share of all steps; above 0 it replaces burn_in_steps",
+    low=0,
+    high=1,
+  )
+  growth: float = fields.positive(
+    1.0, "what the weight is multiplied with after each epoch"
+  )
+  staleness_half_life: float = fields.number(
+    0.0,
+    "steps of staleness at which a peer counts half; 0: it always counts whole",
+    low=0,
+  )
+  taught_share: float = fields.ruled(
+    0.25,
+    "share of each batch that the teacher is asked about, to save its time; it"
+    " counts there as much more",
+    "above 0, at most 1",
+    lambda share: 0 < share <= 1,
+  )
+  teachers: tuple[str, ...] = fields.ruled(
+    [],
+    "directory of a snapshot that teaches beside the peers and never changes;"
+    " several are an ensemble",
+    "each a path",
+    all,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Exchange(Checked):
+  """What goes around between whom, how often, and how much stays."""
+
+  what: str = fields.choice(
+    "snapshots",
+    "what groups leave for one another: copies of the model, which a peer asks;"
+    " or the predictions of what they train on, which cost a peer nothing, at"
+    " examples that it comes to later",
+    "snapshots",
+    "predictions",
+  )
+  topology: str = fields.ruled(
+    "all",
+    "who learns from whom: all from all, each from the one before it (ring), or"
+    " as said, such as '0<1,2 1<2'; scripts take a TOML file's path as well",
+    "all, ring or GROUP<PEER,PEER for each group that learns",
+    topology.is_one,
+  )
+  every_steps: int = fields.number(
+    50,
+    "steps between publications, and between looks for newer teachers",
+    low=1,
+  )
+  every_seconds: float = fields.number(
+    0.0, "the same in seconds, about; 0: by steps", low=0
+  )
+  max_staleness_steps: int = fields.number(
+    0, "steps of staleness beyond which a peer is not heard; 0: any", low=0
+  )
+  delay_steps: int = fields.number(
+    0,
+    "steps that a peer's snapshot must be behind at least, for experiments;"
+    " 0: the newest is taken",
+    low=0,
+  )
+  keep: int = fields.number(3, "newest snapshots of a group that stay", low=2)
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if not self.delay_steps:
+      return
+    if self.every_seconds:
+      raise InputError(
+        "exchange.delay_steps should be 0 with exchange.every_seconds, is "
+        f"{self.delay_steps}"
+      )
+    # One more than there are on the way: a peer may be a publication ahead.
+    least = math.ceil(self.delay_steps / self.every_steps) + 2
+    if self.keep < least:
+      raise InputError(
+        f"exchange.keep should be at least {least} for a delay of "
+        f"{self.delay_steps} steps, published every {self.every_steps}, is "
+        f"{self.keep}"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Regularization(Checked):
+  """What regularises beside the peers; all may yield to them as time goes.
+
+  Codistillation regularises by itself (Sodhani et al. 2021), so that what is
+  right without it is too much with it.
+  """
+
+  weight_decay: Course = fields.course(
+    0.0,
+    "share of each layer's kernel that a step takes away, times the learning"
+    " rate",
+    low=0,
+  )
+  embedding_l2: Course = fields.course(
+    0.0,
+    "weight of half the squares of the embeddings that a batch touches",
+    low=0,
+  )
+  dropout: Course = fields.course(
+    0.0, "share of hidden units dropped in training", low=0, high=0.99
+  )
+  label_smoothing: Course = fields.course(
+    0.0, "share of the label that is replaced", low=0, high=1
+  )
+  label_smoothing_to: str = fields.choice(
+    "half",
+    "what replaces it: 1/2 (uniform) or the share of clicks in the training"
+    " rows (unigram)",
+    "half",
+    "base_rate",
+  )
