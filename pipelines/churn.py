@@ -10,9 +10,9 @@ writes such files), and leaves `churn.json` and a page to open, `report.html`.
 from absl import flags
 
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import churn_report
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation.churn import report as churn_report
 from pipelines import command
 from pipelines.bars import Bars
 

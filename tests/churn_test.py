@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import churn
 from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.churn import sums
 
 special = pytest.importorskip("scipy.special")
 
@@ -83,7 +83,7 @@ def test_every_pair_of_three_runs_counts_and_the_mean_is_theirs():
   assert found.mean_absolute == pytest.approx(0.8 / 3)
   assert found.maximum == pytest.approx(0.4)
   assert (found.runs, found.examples) == (3, 1)
-  assert churn.pairs_of(3) == [(0, 1), (0, 2), (1, 2)]
+  assert sums.pairs_of(3) == [(0, 1), (0, 2), (1, 2)]
 
 
 def test_merged_parts_equal_the_whole():
@@ -146,7 +146,7 @@ def test_every_example_is_in_one_bin_of_each_histogram(probability):
 
 
 def test_differences_fall_between_the_edges_of_their_bins():
-  edges = churn.difference_edges()
+  edges = sums.difference_edges()
   for size in (0, 1e-9, 2e-7, 0.001234, 0.5, 1.0):
     (pair,) = Churn.of(np.array([[size], [0.0]])).pairs
     (place,) = np.flatnonzero(pair.histogram)
@@ -154,7 +154,7 @@ def test_differences_fall_between_the_edges_of_their_bins():
 
 
 def test_predictions_fall_between_the_edges_of_their_levels():
-  edges = churn.level_edges()
+  edges = sums.level_edges()
   p, q = 0.012, 0.7
   (pair,) = Churn.of(np.array([[p], [q]])).pairs
   ((row, column),) = np.argwhere(pair.density)

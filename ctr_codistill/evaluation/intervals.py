@@ -39,7 +39,7 @@ def of_pairs(values: Sequence[float], runs: int) -> Interval:
   runs are as much evidence as four runs.
 
   Args:
-    values: one a pair, in the order of `churn.pairs_of`.
+    values: one a pair, in the order of `churn.sums.pairs_of`.
     runs: how many there are.
   """
   if runs < 3:

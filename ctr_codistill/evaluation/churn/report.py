@@ -9,11 +9,11 @@ import pathlib
 from typing import Any
 
 from ctr_codistill import stamped
-from ctr_codistill.evaluation import churn as churn_lib
-from ctr_codistill.evaluation import churn_tables as tables
 from ctr_codistill.evaluation import page
 from ctr_codistill.evaluation import pictures
 from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.churn import sums
+from ctr_codistill.evaluation.churn import tables
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.page import Section
 from ctr_codistill.evaluation.report import number
@@ -145,7 +145,7 @@ def _differences(churn: Churn) -> list[Section]:
   return [
     Section(
       "How often they differ by how much",
-      picture=pictures.differences(counts, churn_lib.difference_edges()),
+      picture=pictures.differences(counts, sums.difference_edges()),
       caption="All pairs together; 32 bars to a factor of ten. Differences"
       " too rare and small to show are left out; below 1e-7 are"
       f" {percent(counts[0] / counts.sum())} of the examples.",
@@ -156,12 +156,12 @@ def _differences(churn: Churn) -> list[Section]:
 def _density(comparison: Comparison) -> Section:
   pairs = comparison.churn.pairs
   worst = max(range(len(pairs)), key=lambda i: pairs[i].absolute)
-  i, j = churn_lib.pairs_of(comparison.churn.runs)[worst]
+  i, j = sums.pairs_of(comparison.churn.runs)[worst]
   return Section(
     "One run against another",
     picture=pictures.density(
       pairs[worst].density,
-      churn_lib.level_edges(),
+      sums.level_edges(),
       first=comparison.names[i],
       second=comparison.names[j],
     ),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ctr_codistill.evaluation import churn as churn_lib
 from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.churn import sums
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.report import number
 from ctr_codistill.evaluation.report import percent
@@ -32,7 +32,7 @@ def by_pair(comparison: Comparison) -> list[dict[str, Any]]:
       "shift": pair.shift,
       "scatter": pair.scatter,
     }
-    for (i, j), pair in zip(churn_lib.pairs_of(churn.runs), churn.pairs)
+    for (i, j), pair in zip(sums.pairs_of(churn.runs), churn.pairs)
   ]
 
 
@@ -51,21 +51,21 @@ def levels(churn: Churn, *, groups: int) -> pd.DataFrame:
   Columns: examples (over all pairs), probability (mean, to 1/16 of a logit) and
   mean_absolute.
   """
-  edges = churn_lib.level_edges()
+  edges = sums.level_edges()
   centres = np.sqrt(edges[1:] * edges[:-1])
   counts = churn.total("level_examples")
   before = np.cumsum(counts) - counts / 2
   group = np.floor(before / counts.sum() * groups).astype(int)
-  sums = pd.DataFrame(
+  found = pd.DataFrame(
     {
       "examples": counts,
       "probability": counts * centres,
       "mean_absolute": churn.total("level_absolute"),
     }
   )
-  sums = sums[counts > 0].groupby(group[counts > 0]).sum()
-  means = sums[["probability", "mean_absolute"]].div(sums["examples"], axis=0)
-  return pd.concat([sums["examples"], means], axis=1)
+  found = found[counts > 0].groupby(group[counts > 0]).sum()
+  means = found[["probability", "mean_absolute"]].div(found["examples"], axis=0)
+  return pd.concat([found["examples"], means], axis=1)
 
 
 def headline(churn: Churn) -> pd.DataFrame:

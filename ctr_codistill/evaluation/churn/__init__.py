@@ -1,0 +1,5 @@
+"""How far trainings differ: sums that merge, measures, slices, a report."""
+
+from ctr_codistill.evaluation.churn.sums import Churn
+
+__all__ = ["Churn"]
