@@ -51,8 +51,8 @@ def compare(
   """Reads the files of predictions of two or more runs, once, in chunks.
 
   Args:
-    paths: one a run, of independent trainings; a file of `predictions`, or many,
-      see `shards.find`.
+    paths: one a run, of independent trainings: a file of `predictions`, or
+      many, see `shards.find`.
     thresholds: at which decisions are compared, each in [0, 1].
     progress: called with the number of rows newly done.
     slicings: how columns are cut into slices, see `survey`.
@@ -66,9 +66,7 @@ def compare(
   check(paths, thresholds)
   names_ = [cut.column for cut in slicings]
   parts = aligning.chunks(paths, names_, table=table)
-  churn = total(
-    parts, thresholds, slicings, threads=threads, progress=progress
-  )
+  churn = total(parts, thresholds, slicings, threads=threads, progress=progress)
   if churn is None:
     raise InputError(f"{paths[0]} should have examples, has 0 rows")
   return Comparison(names(paths), churn, churn.qualities, tuple(slicings))

@@ -57,12 +57,11 @@ class Table:
     """
     while self._last < example[-1] and self._read():
       pass
-    there = self._held[EXAMPLE].to_numpy()
-    place = np.searchsorted(there, example)
-    near = there[np.minimum(place, max(len(there) - 1, 0))] if len(there) else -1
-    missing = near != example
-    if np.any(missing):
-      which = example[np.argmax(np.broadcast_to(missing, example.shape))]
+    there = np.append(self._held[EXAMPLE].to_numpy(), -1)
+    place = np.searchsorted(there[:-1], example)
+    missing = there[place] != example
+    if missing.any():
+      which = example[np.argmax(missing)]
       raise InputError(f"{self._path} should have example {which}, has not")
     rows = self._held.take(pa.array(place))
     self._held = self._held.slice(int(place[-1]) + 1)
@@ -90,4 +89,6 @@ class Table:
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
   found = column.combine_chunks()
-  return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
+  if isinstance(found, pa.Array):
+    return found
+  return pa.concat_arrays(found.chunks)

@@ -118,6 +118,8 @@ def iterate(
   *,
   chunk_rows: int = 1 << 17,
   extra: Sequence[str] = (),
+  start: int = 0,
+  stop: int | None = None,
 ) -> Iterator[Batch]:
   """Yields the predictions of `path`, at most `chunk_rows` at a time, checked.
 
@@ -125,6 +127,8 @@ def iterate(
     path: of one file.
     chunk_rows: most rows at a time.
     extra: names of further columns to read.
+    start: number of the first row.
+    stop: number after the last; None for all.
 
   Raises:
     InputError: no parquet file, a column that is missing or of a wrong type, an
@@ -135,8 +139,14 @@ def iterate(
     names = [n for n in _DTYPES if n in file.schema_arrow.names]
     check_has(file.schema_arrow, extra, path)
     names += [n for n in extra if n not in names]
-    parts = file.iter_batches(batch_size=chunk_rows, columns=names)
-    yield from _checked(_numpy(parts, path, extra), path)
+    groups, before = _groups_of(file, start, stop)
+    parts = file.iter_batches(
+      batch_size=chunk_rows, columns=names, row_groups=groups
+    )
+    found = _numpy(parts, path, extra)
+    if stop is not None:
+      found = _within(found, start - before, stop - before)
+    yield from _checked(found, path, row=start)
 
 
 def check_has(
@@ -254,11 +264,38 @@ def _numpy(
     raise InputError(f"{path} is torn near row {row}: {error}") from None
 
 
+def _groups_of(
+  file: pq.ParquetFile, start: int, stop: int | None
+) -> tuple[list[int], int]:
+  """Returns the row groups that hold some rows, and the rows before them."""
+  if stop is None:
+    return list(range(file.metadata.num_row_groups)), 0
+  found, before, row = [], 0, 0
+  for number in range(file.metadata.num_row_groups):
+    end = row + file.metadata.row_group(number).num_rows
+    if end <= start:
+      before = end
+    elif row < stop:
+      found.append(number)
+    row = end
+  return found, before
+
+
+def _within(batches: Iterable[Batch], start: int, stop: int) -> Iterator[Batch]:
+  """Yields the rows from `start` to `stop` of those that there are."""
+  row = 0
+  for batch in batches:
+    low, high = max(start - row, 0), max(min(stop - row, len(batch)), 0)
+    if low < high:
+      yield batch[low:high]
+    row += len(batch)
+
+
 def _checked(
-  batches: Iterable[Batch], path: str | os.PathLike
+  batches: Iterable[Batch], path: str | os.PathLike, *, row: int = 0
 ) -> Iterator[Batch]:
   """Yields the batches that have rows; a wrong value: InputError."""
-  row, last = 0, None
+  last = None
   for batch in batches:
     if not len(batch):
       continue

@@ -62,7 +62,42 @@ def align(
     shards.iterate(path, chunk_rows=chunk_rows, extra=() if run else extra)
     for run, path in enumerate(paths)
   ]
-  parts, row = [next(stream, None) for stream in streams], 0
+  yield from _in_step(streams, paths, 0)
+
+
+def align_rows(
+  paths: Sequence[str],
+  start: int,
+  stop: int,
+  *,
+  chunk_rows: int = 1 << 17,
+  extra: Sequence[str] = (),
+) -> Iterator[Aligned]:
+  """Yields the same of rows `start` to `stop` of single files.
+
+  Raises:
+    InputError: as `align`.
+  """
+  streams = [
+    predictions.iterate(
+      path,
+      chunk_rows=chunk_rows,
+      extra=() if run else extra,
+      start=start,
+      stop=stop,
+    )
+    for run, path in enumerate(paths)
+  ]
+  yield from _in_step(streams, paths, start)
+
+
+def _in_step(
+  streams: Sequence[Iterator[Batch]],
+  paths: Sequence[str | os.PathLike],
+  row: int,
+) -> Iterator[Aligned]:
+  """Yields what all streams have of the same rows, `row` the first's number."""
+  parts = [next(stream, None) for stream in streams]
   while all(part is not None for part in parts):
     length = min(len(part) for part in parts)
     yield _aligned([part[:length] for part in parts], paths, row)

@@ -19,6 +19,7 @@ from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predictions
 from ctr_codistill.evaluation.predictions import Batch
 
+
 def find(path: str | os.PathLike) -> list[str]:
   """Returns the files of a run: of a file, a directory, or a pattern.
 
@@ -68,9 +69,7 @@ def iterate(
   """
   files = find(path)
   if len(files) == 1:
-    yield from predictions.iterate(
-      files[0], chunk_rows=chunk_rows, extra=extra
-    )
+    yield from predictions.iterate(files[0], chunk_rows=chunk_rows, extra=extra)
     return
   waiting = sorted((predictions.first(file), file) for file in files)
   parts: list[_Part] = []

@@ -1,8 +1,8 @@
 """The measures of churn by name, each with an interval of either kind.
 
-A measure is the mean over the pairs of runs of what each pair has; quantiles are
-of the differences of all pairs together. docs/churn.md lists them with formula,
-source and unit.
+A measure is the mean over the pairs of runs of what each pair has; quantiles
+are of the differences of all pairs together. docs/churn.md lists them with
+formula, source and unit.
 """
 
 import dataclasses

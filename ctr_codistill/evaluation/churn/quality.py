@@ -1,8 +1,8 @@
 """What the predictions of each run are worth, and whether runs differ in it.
 
-Beside churn always: a model that predicts the base rate for everything has none.
-Runs are compared on the same draws of examples, so that what is hard for all of
-them does not blur the difference.
+Beside churn always: a model that predicts the base rate for all has none. Runs
+are compared on the same draws of examples, so that what is hard for all of them
+does not blur the difference.
 """
 
 import dataclasses

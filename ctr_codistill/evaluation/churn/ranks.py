@@ -1,11 +1,11 @@
 """Rank churn: how alike two runs order the candidates of one query.
 
-What a user sees is an order, and an order may hold while all probabilities move,
-or turn where they hardly do. Needs all examples in memory, unlike the rest: 16
-bytes each and 8 a run, for groups may be anywhere in the files.
+What a user sees is an order, and an order may hold while all probabilities
+move, or turn where they hardly do. Needs all examples in memory, unlike the
+rest: some 40 bytes each and 16 a run, for groups may be anywhere in the files.
 
-Kendall's tau-b (Kendall 1945) of two runs within a group, from -1 to 1, 1 for the
-same order; ties count in neither run's favour:
+Kendall's tau-b (Kendall 1945) of two runs within a group, from -1 to 1, 1 for
+the same order; ties count in neither run's favour:
 
   tau_b = (C - D) / sqrt((n0 - n1) (n0 - n2))
 

@@ -1,21 +1,21 @@
 """The sums as they are, without a run, or over examples drawn anew.
 
-Two things are uncertain about a figure of churn. Which examples there were: they
-are drawn anew. And which runs: they are left out in turn. A measure is one
+Two things are uncertain about a figure of churn. Which examples there were:
+they are drawn anew. And which runs: they are left out in turn. A measure is one
 function of `Totals`, and both intervals come from giving it other totals.
 
 Examples are drawn anew by the Poisson bootstrap (each comes Poisson(1) times;
 Oza & Russell 2001, Chamandy et al. 2012), which needs no second pass, since the
 number of draws is not fixed. Not each example gets a weight of its own, which
 would cost replicates x examples: a hash of its number puts it in one of 256
-buckets, whose sums are exact, and buckets are drawn. A hash knows nothing of the
-predictions, so the buckets are random groups of examples (Wolter 2007, chapter
-2): their sums vary around one mean as independent examples make them vary, and
-the error of a total is that of a sum of 256 independent draws. An interval's
-width is so known to 1 / sqrt(2 * 255), 4 %. With fewer examples than buckets it
-is the plain bootstrap, nearly. It merges, as sums do, and costs 256 numbers a
-sum. Rows that depend on one another, such as those of one user, are counted as
-independent.
+buckets, whose sums are exact, and buckets are drawn. A hash knows nothing of
+the predictions, so the buckets are random groups of examples (Wolter 2007,
+chapter 2): their sums vary around one mean as independent examples make them
+vary, and the error of a total is that of a sum of 256 independent draws. An
+interval's width is so known to 1 / sqrt(2 * 255), 4 %. With fewer examples than
+buckets it is the plain bootstrap, nearly. It merges, as sums do, and costs 256
+numbers a sum. Rows that depend on one another, such as those of one user, are
+counted as independent.
 """
 
 import dataclasses

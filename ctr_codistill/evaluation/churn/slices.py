@@ -1,6 +1,6 @@
 """Churn and calibration by slice, the worst first, with chance kept in check.
 
-With a hundred slices some differ from the rest by chance alone. So each slice is
+With a hundred slices some differ from the rest by chance alone. So each is
 tested (against all other examples, for churn; against 1, for calibration), and
 what is called beyond chance is so with a false discovery rate of 5 % over all
 slices of all columns (Benjamini & Hochberg 1995): of those marked, about one in
@@ -151,9 +151,7 @@ def _slice(
     "name": cut.names[number],
     "examples": examples,
     "measures": {
-      name: Measure(
-        value[name], interval_examples=_interval(replicates[name])
-      )
+      name: Measure(value[name], interval_examples=_interval(replicates[name]))
       for name in value
     },
     "errors": errors,

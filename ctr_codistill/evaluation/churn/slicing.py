@@ -8,6 +8,7 @@ its value), and of values no more than 100,000 are counted at a time.
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from collections.abc import Mapping
 
@@ -46,7 +47,7 @@ class Slicing:
     marks = [f"{edge:.6g}" for edge in self.edges]
     if not marks:
       return ("all", OTHER, NONE)
-    inner = [f"{a} to {b}" for a, b in zip(marks, marks[1:])]
+    inner = [f"{a} to {b}" for a, b in itertools.pairwise(marks)]
     return (f"below {marks[0]}", *inner, f"{marks[-1]} or more", OTHER, NONE)
 
   def codes(self, array: pa.Array) -> np.ndarray:
@@ -85,7 +86,7 @@ def survey(
 class _Numbers:
   """Counts of numbers, by their first bits."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._counts = np.zeros(1 << (64 - _BITS), np.int64)
 
   def add(self, array: pa.Array) -> None:
@@ -113,7 +114,7 @@ class _Numbers:
 class _Values:
   """Counts of values; the rarest are forgotten when there are too many."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._counts: collections.Counter = collections.Counter()
 
   def add(self, array: pa.Array) -> None:

@@ -247,5 +247,3 @@ def _equal(
   return one.keys() == other.keys() and all(
     np.array_equal(one[name], other[name]) for name in one
   )
-
-

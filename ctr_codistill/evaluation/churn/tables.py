@@ -1,110 +1,83 @@
-"""What the churn of some runs comes to, as records and as tables to read.
+"""The figures of churn as tables that read well."""
 
-Numbers that a reviewer sees and numbers that a program reads come from the same
-place, so that they cannot part.
-"""
+import math
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
 
-from ctr_codistill.evaluation.churn import Churn
-from ctr_codistill.evaluation.churn import sums
+from ctr_codistill.evaluation.churn import facts
+from ctr_codistill.evaluation.churn.facts import Found
+from ctr_codistill.evaluation.churn.measures import Measure
 from ctr_codistill.evaluation.comparison import Comparison
+from ctr_codistill.evaluation.intervals import Interval
 from ctr_codistill.evaluation.report import number
 from ctr_codistill.evaluation.report import percent
 
-
-def by_pair(comparison: Comparison) -> list[dict[str, Any]]:
-  """Returns the measures of each pair of runs, by name."""
-  names, churn = comparison.names, comparison.churn
-  return [
-    {
-      "first": names[i],
-      "second": names[j],
-      "mean_absolute": pair.mean_absolute,
-      "relative": pair.mean_relative,
-      "logit_rms": pair.logit_rms,
-      "maximum": pair.maximum,
-      "equal": pair.equal_share,
-      "flips": dict(zip(churn.thresholds, pair.flip_shares)),
-      "shift": pair.shift,
-      "scatter": pair.scatter,
-    }
-    for (i, j), pair in zip(sums.pairs_of(churn.runs), churn.pairs)
-  ]
-
-
-def by_run(comparison: Comparison) -> list[dict[str, Any]]:
-  """Returns the name of each run and, with labels, its quality."""
-  qualities = comparison.qualities or [None] * len(comparison.names)
-  return [
-    {"name": name, **(quality.to_dict() if quality else {})}
-    for name, quality in zip(comparison.names, qualities)
-  ]
-
-
-def levels(churn: Churn, *, groups: int) -> pd.DataFrame:
-  """Returns up to `groups` rows by prediction, of about as many examples.
-
-  Columns: examples (over all pairs), probability (mean, to 1/16 of a logit) and
-  mean_absolute.
-  """
-  edges = sums.level_edges()
-  centres = np.sqrt(edges[1:] * edges[:-1])
-  counts = churn.total("level_examples")
-  before = np.cumsum(counts) - counts / 2
-  group = np.floor(before / counts.sum() * groups).astype(int)
-  found = pd.DataFrame(
-    {
-      "examples": counts,
-      "probability": counts * centres,
-      "mean_absolute": churn.total("level_absolute"),
-    }
-  )
-  found = found[counts > 0].groupby(group[counts > 0]).sum()
-  means = found[["probability", "mean_absolute"]].div(found["examples"], axis=0)
-  return pd.concat([found["examples"], means], axis=1)
+_WHAT = {
+  "mean_absolute": ("mean absolute difference", "#.3g",
+    "Mean of |p − q| (Anil et al. 2018): the headline; 0 if a retrain changes"
+    " nothing."),
+  "relative": ("mean relative difference", "%",
+    "Mean of 2|p − q| / (p + q) (Shamir & Lin 2022): weighs small predictions"
+    " like large ones; what bids feel."),
+  "logit_rms": ("RMS difference of logits", "#.3g",
+    "Root of the mean of (logit p − logit q)²: comparable between data of other"
+    " click rates; large ones count more."),
+  "equal": ("equal predictions", "%",
+    "Share of examples with p = q to the last bit; 100 % for a training that"
+    " repeats exactly."),
+  "shift": ("systematic shift", "#.3g",
+    "Size of the mean of p − q: one run predicts more clicks altogether. Near 0"
+    " for noise; a biased retrain shows here."),
+  "scatter": ("scatter", "#.3g",
+    "Standard deviation of p − q: what is left when the shift is taken out."),
+  "quantiles": ("of the examples differ by less than", "#.3g",
+    "Quantile of |p − q|, all pairs together (from a histogram, right to"
+    " 6.25 %)."),
+  "logit_quantiles": ("differ by less than, in logits", "#.3g",
+    "The same of |logit p − logit q|."),
+  "flips": ("decisions flipped at", "%",
+    "Share with just one of p and q at the threshold or more (Milani Fard et"
+    " al. 2016)."),
+  "wins": ("flips won at", "%",
+    "Those of them where the later-named run of a pair is right."),
+  "losses": ("flips lost at", "%",
+    "Those of them where the earlier-named run is right."),
+  "maximum": ("largest difference", "#.3g",
+    "Of any example and pair; the largest of some says little of all, so it has"
+    " no interval."),
+}  # fmt: skip
+_VARIANCE = {
+  "variance.total": "Mean over the examples of the variance over the runs.",
+  "variance.systematic": "Variance of the runs' mean predictions: some runs"
+  " predict more everywhere.",
+  "variance.scatter": "What is left: example by example, up and down.",
+}
 
 
-def headline(churn: Churn) -> pd.DataFrame:
-  """Returns each measure, its value, and what it says."""
-  within = [(q, f"{churn.quantile(q):#.3g}") for q in (0.5, 0.9, 0.99)]
-  rows = [
-    ("mean absolute difference", f"{churn.mean_absolute:#.3g}",
-     "Mean of |p − q| (Anil et al. 2018): the headline; 0 if a retrain changes"
-     " nothing."),
-    ("mean relative difference", percent(churn.mean_relative),
-     "Mean of 2|p − q| / (p + q) (Shamir & Lin 2022): weighs small predictions"
-     " like large ones; what bids feel."),
-    ("RMS difference of logits", f"{churn.mean('logit_rms'):#.3g}",
-     "Root of the mean of (logit p − logit q)²: comparable between data of"
-     " other click rates; large ones count more."),
-    *(
-      (f"{100 * q:g} % of examples within", value,
-       "That share of the examples differs by no more (read from a histogram,"
-       " at most 7.5 % too high).")
-      for q, value in within
-    ),
-    ("largest difference", f"{churn.maximum:#.3g}",
-     "Over all examples and pairs."),
-    ("equal predictions", percent(churn.mean("equal_share")),
-     "Share of examples with p = q to the last bit; 100 % for a training that"
-     " repeats exactly."),
-    ("systematic shift", f"{churn.shift:#.3g}",
-     "Size of the mean of p − q: one run predicts more clicks altogether. Near"
-     " 0 for noise; a biased retrain shows here."),
-    ("scatter", f"{churn.mean('scatter'):#.3g}",
-     "Standard deviation of p − q: what is left when the shift is taken out."),
-    *(
-      (f"decisions flipped at {t:g}", percent(share),
-       f"Share with just one of p and q at {t:g} or more (Milani Fard et al."
-       " 2016).")
-      for t, share in zip(churn.thresholds, churn.flip_shares)
-    ),
-  ]  # fmt: skip
-  return pd.DataFrame(rows, columns=["measure", "value", "what it says"])
+def headline(found: Found) -> pd.DataFrame:
+  """Returns each measure, its value, its intervals, and what it says."""
+  rows = []
+  for name, (title, form, text) in _WHAT.items():
+    for key, one in found.measures.items():
+      head, _, rest = key.partition(".")
+      if head == name:
+        label = _label(title, name, rest)
+        rows.append((label, *_cells(one, form), text))
+  names = ("measure", "value", "95 %: examples", "95 %: runs", "what it says")
+  return pd.DataFrame(rows, columns=names)
+
+
+def variance(found: Found) -> pd.DataFrame:
+  """Returns the parts of the variance over three runs or more."""
+  whole = found.measures["variance.total"].value
+  rows = []
+  for name, text in _VARIANCE.items():
+    one = found.measures[name]
+    share = percent(one.value / whole) if whole else "–"
+    rows.append((name.partition(".")[2], *_cells(one, ".3g"), share, text))
+  names = ("part", "variance", "95 %: examples", "95 %: runs", "share",
+           "what it says")  # fmt: skip
+  return pd.DataFrame(rows, columns=names)
 
 
 def quality(comparison: Comparison) -> pd.DataFrame:
@@ -121,9 +94,24 @@ def quality(comparison: Comparison) -> pd.DataFrame:
   )
 
 
+def differences(found: Found) -> pd.DataFrame:
+  """Returns how each run's quality differs from that of the first."""
+  rows = [
+    {
+      "run": found.comparison.names[one.run],
+      "measure": one.measure.replace("_", " "),
+      "difference": number(one.value, "+.2g"),
+      "95 %, all runs together": _interval(one.interval, "+.2g"),
+      "differs": "yes" if one.significant else "not beyond chance",
+    }
+    for one in found.differences
+  ]
+  return pd.DataFrame(rows)
+
+
 def pairs(comparison: Comparison, *, most: int) -> pd.DataFrame:
   """Returns the `most` pairs of runs with most churn, the worst first."""
-  rows = sorted(by_pair(comparison), key=lambda p: -p["mean_absolute"])
+  rows = sorted(facts.by_pair(comparison), key=lambda p: -p["mean_absolute"])
   return pd.DataFrame(
     {
       "pair": f"{row['first']} − {row['second']}",
@@ -137,3 +125,60 @@ def pairs(comparison: Comparison, *, most: int) -> pd.DataFrame:
     }
     for row in rows[:most]
   )
+
+
+def slices(found: Found, *, most: int) -> pd.DataFrame:
+  """Returns the `most` worst slices; marks what is beyond chance."""
+  rows = []
+  for one in found.slices[:most]:
+    churn = one.measures["mean_absolute"]
+    row = {
+      "slice": f"{one.column} = {one.name}",
+      "examples": f"{one.examples:,}",
+      "mean |p − q|": f"{churn.value:#.3g}" + ("*" if one.churns else ""),
+      "95 %: examples": _interval(churn.interval_examples, "#.3g"),
+      "relative": percent(one.measures["relative"].value),
+      "q": number(one.churn_q, ".2g"),
+    }
+    if found.comparison.churn.labelled:
+      calibration = one.measures["calibration"]
+      mark = "*" if one.miscalibrated else ""
+      row["calibration"] = number(calibration.value, ".3f") + mark
+      row["95 %"] = _interval(calibration.interval_examples, ".3f")
+    rows.append(row)
+  return pd.DataFrame(rows)
+
+
+def ranks(comparison: Comparison) -> pd.DataFrame:
+  """Returns the rank churn; there should be one."""
+  found = comparison.ranks
+  rows = [("Kendall's tau-b", *_cells(found.tau, ".3f"))]
+  for k, one in found.overlap.items():
+    rows.append((f"top {k} in common", *_cells(one, "%")))
+  names = ("measure", "value", "95 %: examples", "95 %: runs")
+  return pd.DataFrame(rows, columns=names)
+
+
+def _label(title: str, name: str, rest: str) -> str:
+  if "quantiles" in name:
+    return f"{100 * float(rest):g} % {title}"
+  return f"{title} {rest}".strip()
+
+
+def _cells(one: Measure, form: str) -> tuple[str, str, str]:
+  value = percent(one.value) if form == "%" else number(one.value, form)
+  return (
+    value,
+    _interval(one.interval_examples, form),
+    _interval(one.interval_runs, form),
+  )
+
+
+def _interval(interval: Interval, form: str) -> str:
+  low, high = interval
+  if math.isnan(low):
+    return "–"
+  if form == "%":
+    digits = 1 if high - low > 2e-3 else 2
+    return f"{100 * low:.{digits}f} – {100 * high:.{digits}f} %"
+  return f"{low:{form}} – {high:{form}}"
