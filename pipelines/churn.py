@@ -77,8 +77,8 @@ _TABLE = flags.DEFINE_string(
 _QUERY = flags.DEFINE_string(
   "query",
   None,
-  "column that says which examples are ranked together; adds Kendall's tau-b and"
-  " top-k overlap; holds all examples in memory",
+  "column that says which examples are ranked together; adds Kendall's tau-b"
+  " and top-k overlap; holds all examples in memory",
 )
 _TOPS = flags.DEFINE_list("tops", ["1", "5"], "the k of the top-k overlaps")
 _GATE = flags.DEFINE_string(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 
 from ctr_codistill.errors import InputError
-from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.evaluation import comparison
 
 
 def predicted(
@@ -30,8 +30,8 @@ def predicted(
     InputError: a path is no snapshot, or as `predict.run`.
   """
   # Files of predictions need no TensorFlow; its import takes seconds.
-  from ctr_codistill.evaluation import comparison
   from ctr_codistill.evaluation import predict
+  from ctr_codistill.snapshots import Snapshot
 
   for path in snapshots:
     if not pathlib.Path(path).is_dir():

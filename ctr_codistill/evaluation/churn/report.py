@@ -17,12 +17,14 @@ from ctr_codistill.evaluation.churn.facts import Found
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.report import plain
 
+_TITLE = "Churn between retrains"
+
 
 def write(
   comparison: Comparison,
   output: str | os.PathLike,
   *,
-  title: str = "Churn between retrains",
+  title: str = _TITLE,
 ) -> pathlib.Path:
   """Writes all files of the report in `output`; returns the page's path.
 
@@ -37,7 +39,7 @@ def write(
 
 
 def write_found(
-  found: Found, output: str | os.PathLike, *, title: str
+  found: Found, output: str | os.PathLike, *, title: str = _TITLE
 ) -> pathlib.Path:
   """Writes what `write` does, from figures that are worked out."""
   output = pathlib.Path(output)
@@ -48,9 +50,8 @@ def write_found(
     output / "churn.csv", facts_.table(found).to_csv(index=False)
   )
   path = output / "report.html"
-  text = page.page(
-    title, sections.lead(found.comparison), sections.sections(found)
-  )
+  lead = sections.lead(found.comparison)
+  text = page.page(title, lead, sections.sections(found))
   stamped.write_text(path, text)
   return path
 
