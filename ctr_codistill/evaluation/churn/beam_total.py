@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 from ctr_codistill import places
-from ctr_codistill.criteo.preparing import beam_stage
-from ctr_codistill.criteo.preparing.beam_stage import Stage
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import aligning
 from ctr_codistill.evaluation import comparison
@@ -116,11 +114,14 @@ def _combined(
   pieces: Sequence[Piece], flags: Sequence[str], folder: pathlib.Path
 ) -> Churn:
   """Returns the sums of all pieces; what passes through `folder` is deleted."""
+  # TensorFlow comes with it, which takes seconds.
+  from ctr_codistill.criteo.preparing import beam_stage
+
   beam_stage.check()
   folder.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=folder, prefix=".beam-") as aside:
     sums = pathlib.Path(aside).absolute() / "sums"
-    stage = Stage(
+    stage = beam_stage.Stage(
       name="churn",
       items=lambda: pieces,
       work=_work,
