@@ -102,9 +102,10 @@ class _Numbers:
   def slicing(self, name: str, slices: int) -> Slicing:
     before = np.cumsum(self._counts)
     wanted = before[-1] * np.arange(1, slices) / slices
-    keys = np.unique(np.searchsorted(before, wanted, side="right"))
-    # A cut is worth its place only if something is below it.
-    keys = keys[before[np.maximum(keys - 1, 0)] > 0] if before[-1] else keys[:0]
+    keys = np.searchsorted(before, wanted, side="right")
+    held = np.flatnonzero(self._counts)
+    # Nothing is below the lowest: where many have it, the cut is above them.
+    keys = np.unique(np.maximum(keys, held[1])) if len(held) > 1 else held[:0]
     bits = keys.astype(np.uint64) << np.uint64(_BITS)
     sign = np.uint64(1 << 63)
     edges = np.where(bits & sign, bits ^ sign, ~bits).view(np.float64)
