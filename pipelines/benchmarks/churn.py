@@ -1,6 +1,7 @@
 """What a report on churn costs: `pipelines.churn` beside plain pandas.
 
-Made predictions of four runs with labels; `--rows` says how many examples.
+Made predictions of four runs with labels, and slices by a column of either
+kind; `--rows` says how many examples.
 Pandas holds all of them, so beyond 20 million it is left out. Processor seconds
 are those of whole processes, imports and the page with its pictures included.
 
@@ -40,6 +41,7 @@ def lines(work: Work) -> list[dict[str, object]]:
     ours = [
       *("pipelines.churn", f"--runs={','.join(paths)}"),
       f"--output={folder / 'churn'}",
+      "--slices=label,probability",  # by values, and by 20 ranges
     ]
     found = [_timed("evaluator", ours)]
     value = json.loads((folder / "churn" / "churn.json").read_text())

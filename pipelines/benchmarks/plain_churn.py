@@ -1,7 +1,7 @@
 """Churn in plain pandas: what one would write first, to be timed beside ours.
 
-All in memory, joined by `merge`. It leaves out intervals, slices, the density
-and the levels, which ours has. It prints the mean |p - q|, that both may be
+All in memory, joined by `merge`. It leaves out intervals, tests of slices, the
+density and the levels, which ours has. It prints the mean |p - q|, that both may be
 seen to agree.
 
   python -m pipelines.benchmarks.plain_churn a.parquet b.parquet
@@ -29,7 +29,23 @@ def main(paths: Sequence[str]) -> None:
     for one, other in itertools.combinations(runs, 2)
   ]
   table[runs].var(axis=1).mean()
+  _slices(table, runs)
   print(np.mean(found))
+
+
+def _slices(table: pd.DataFrame, runs: Sequence[str]) -> None:
+  """Churn and calibration by the label, and by ranges of a prediction."""
+  table["churn"] = np.mean(
+    [
+      (table[one] - table[other]).abs()
+      for one, other in itertools.combinations(runs, 2)
+    ],
+    axis=0,
+  )
+  table["mean"] = table[runs].mean(axis=1)
+  for column in ("label", pd.qcut(table["p0"], 20)):
+    sums = table.groupby(column, observed=True)[["churn", "mean"]].mean()
+    sums.sort_values("churn")
 
 
 def _joined(paths: Sequence[str]) -> pd.DataFrame:

@@ -57,11 +57,14 @@ class Slicing:
       values = _floats(array)
       found = np.searchsorted(self.edges, values, side="right")
       return np.where(np.isnan(values), size - 1, found)
-    text = pc.cast(_plain(array), pa.string())
+    # Of each value once, not of each row: texts are dear.
+    is_dictionary = pa.types.is_dictionary(array.type)
+    coded = array if is_dictionary else array.dictionary_encode()
+    text = pc.cast(coded.dictionary, pa.string())
     found = pc.index_in(text, pa.array(self.values, pa.string()))
     found = pc.fill_null(found, size - 2).to_numpy(zero_copy_only=False)
-    empty = array.is_null().to_numpy(zero_copy_only=False)
-    return np.where(empty, size - 1, found).astype(np.int64)
+    code = np.append(found, size - 1).astype(np.int64)
+    return code[pc.fill_null(coded.indices, len(found)).to_numpy(False)]
 
 
 def survey(
@@ -119,8 +122,9 @@ class _Values:
     self._counts: collections.Counter = collections.Counter()
 
   def add(self, array: pa.Array) -> None:
-    found = pc.value_counts(pc.cast(_plain(array), pa.string()))
-    values, counts = found.field("values"), found.field("counts")
+    found = pc.value_counts(_plain(array))
+    values = pc.cast(found.field("values"), pa.string())
+    counts = found.field("counts")
     self._counts.update(dict(zip(values.to_pylist(), counts.to_pylist())))
     del self._counts[None]
     if len(self._counts) > _MOST_VALUES:
