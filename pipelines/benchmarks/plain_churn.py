@@ -1,8 +1,8 @@
 """Churn in plain pandas: what one would write first, to be timed beside ours.
 
 All in memory, joined by `merge`. It leaves out intervals, tests of slices, the
-density and the levels, which ours has. It prints the mean |p - q|, that both may be
-seen to agree.
+density and the levels, which ours has. It prints the mean |p - q|, so that both
+can be seen to agree.
 
   python -m pipelines.benchmarks.plain_churn a.parquet b.parquet
 """
