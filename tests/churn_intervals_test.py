@@ -24,15 +24,15 @@ def _made(seed, rows, *, runs=4, bias=0.0):
 
 
 def test_planted_noise_is_within_its_interval_95_times_of_100():
-  # Two independent runs differ by _NOISE sqrt(2) in logits. Of 60 intervals 57
-  # hold it on average; 52 or fewer come once in 30 times, and the seeds stay.
+  # Two independent runs differ by _NOISE sqrt(2) in logits. Of 40 intervals 38
+  # hold it on average; 34 or fewer come once in 30 times, and the seeds stay.
   held = {"interval_examples": 0, "interval_runs": 0}
-  for seed in range(60):
+  for seed in range(40):
     found = measures.of(Churn.of(_made(seed, 1000)[0]))["logit_rms"]
     for kind in held:
       low, high = getattr(found, kind)
       held[kind] += low <= _NOISE * 2**0.5 <= high
-  assert all(53 <= count <= 60 for count in held.values()), held
+  assert all(35 <= count <= 40 for count in held.values()), held
 
 
 def test_the_interval_over_examples_is_that_of_the_plain_bootstrap():
