@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import metrics
+from ctr_codistill.evaluation import row_groups
 
 # Rows of a row group: the unit a writer holds in memory.
 _GROUP_ROWS = 1 << 18
@@ -101,16 +102,7 @@ def count(path: str | os.PathLike) -> int:
 def first(path: str | os.PathLike) -> int:
   """Returns the first example of `path` if its footer tells it, else -1."""
   with _open(path) as file:
-    if not file.metadata.num_row_groups:
-      return -1
-    group = file.metadata.row_group(0)
-    statistics = next(
-      group.column(n).statistics
-      for n in range(group.num_columns)
-      if group.column(n).path_in_schema == "example"
-    )
-  known = statistics is not None and statistics.has_min_max
-  return int(statistics.min) if known else -1
+    return row_groups.first(file, "example")
 
 
 def iterate(
@@ -139,13 +131,13 @@ def iterate(
     names = [n for n in _DTYPES if n in file.schema_arrow.names]
     check_has(file.schema_arrow, extra, path)
     names += [n for n in extra if n not in names]
-    groups, before = _groups_of(file, start, stop)
+    groups, before = row_groups.holding(file, start, stop)
     parts = file.iter_batches(
       batch_size=chunk_rows, columns=names, row_groups=groups
     )
     found = _numpy(parts, path, extra)
     if stop is not None:
-      found = _within(found, start - before, stop - before)
+      found = row_groups.between(found, start - before, stop - before)
     yield from _checked(found, path, row=start)
 
 
@@ -262,33 +254,6 @@ def _numpy(
       row += part.num_rows
   except (OSError, pa.ArrowException) as error:
     raise InputError(f"{path} is torn near row {row}: {error}") from None
-
-
-def _groups_of(
-  file: pq.ParquetFile, start: int, stop: int | None
-) -> tuple[list[int], int]:
-  """Returns the row groups that hold some rows, and the rows before them."""
-  if stop is None:
-    return list(range(file.metadata.num_row_groups)), 0
-  found, before, row = [], 0, 0
-  for number in range(file.metadata.num_row_groups):
-    end = row + file.metadata.row_group(number).num_rows
-    if end <= start:
-      before = end
-    elif row < stop:
-      found.append(number)
-    row = end
-  return found, before
-
-
-def _within(batches: Iterable[Batch], start: int, stop: int) -> Iterator[Batch]:
-  """Yields the rows from `start` to `stop` of those that there are."""
-  row = 0
-  for batch in batches:
-    low, high = max(start - row, 0), max(min(stop - row, len(batch)), 0)
-    if low < high:
-      yield batch[low:high]
-    row += len(batch)
 
 
 def _checked(
