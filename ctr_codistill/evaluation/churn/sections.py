@@ -26,8 +26,8 @@ _INTERVALS = (
   " (Jackknife over trainings, with Student's t: pairs with a run in common"
   " are no independent evidence.) The number of examples says nothing of the"
   " second: to know how a retrain comes out, retrain more often. Where runs"
-  " have large biases of their own, the second holds rather 83 to 90 times of 100"
-  " (docs/churn.md)."
+  " have large biases of their own, the second holds rather 83 to 90 times of"
+  " 100 (docs/churn.md)."
 )
 _TWO_RUNS = (
   "\n\nTwo runs are one pair, and one pair tells nothing of how pairs vary:"
