@@ -31,6 +31,7 @@ _HOMES = {
   "Worker": "training.worker",
   "batches": "criteo.dataset",
   "compare": "evaluation.comparison",
+  "compare_columns": "evaluation.churn.columns",
   "export": "serving",
   "open_shards": "criteo.records",
   "prepare": "criteo.preparing.preparation",

@@ -42,6 +42,7 @@ _CASES = (
   "memory",
   "reading",
   "preparation",
+  "churn",
 )
 _ALONE = ("shuffle",)  # no time, so no turn
 _PRECISIONS = ("float32", "bfloat16")

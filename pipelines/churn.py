@@ -2,50 +2,165 @@
 
 Two trainings of one model on the same data predict other probabilities for the
 same examples. This reads what two or more runs predicted (`pipelines.predict`
-writes such files), and leaves `churn.json` and a page to open, `report.html`.
+writes such files; of snapshots it makes them first), and leaves `churn.json`,
+`churn.csv` and a page to open, `report.html`. What each figure means, and how
+sure it is: docs/churn.md.
 
-  python -m pipelines.churn --runs=a.parquet,b.parquet --output=/tmp/churn
+  python -m pipelines.churn --runs=a.parquet,b.parquet,c.parquet \\
+    --slices=hour,country --gate=limits.toml --output=/tmp/churn
+
+With --gate the status is 0 if all limits hold, 2 if one is broken, and 1 if
+they could not be judged.
 """
+
+import dataclasses
+import os
+import shlex
 
 from absl import flags
 
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import churn_report
+from ctr_codistill.evaluation import aligning
 from ctr_codistill.evaluation import comparison
-from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation import grouping
+from ctr_codistill.evaluation import shards
+from ctr_codistill.evaluation import snapshot_runs
+from ctr_codistill.evaluation.churn import beam_total
+from ctr_codistill.evaluation.churn import facts
+from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.evaluation.churn import report
+from ctr_codistill.evaluation.churn import slicing
+from ctr_codistill.evaluation.churn.slicing import Slicing
+from ctr_codistill.evaluation.comparison import Comparison
 from pipelines import command
 from pipelines.bars import Bars
+
+BROKEN = 2
+"""The exit status where a limit is broken."""
 
 _RUNS = flags.DEFINE_list(
   "runs",
   None,
-  "files of predictions for the same examples, one a run, at least two, with"
-  " commas between; the runs should be independent trainings",
+  "the runs, at least two independent trainings, with commas between: each a"
+  " file of predictions, a directory or a pattern of such files, or, with"
+  " --examples, a snapshot",
+)
+_EXAMPLES = flags.DEFINE_string(
+  "examples",
+  None,
+  "what snapshots of --runs predict first: raw files or a prepared directory,"
+  " as --input of pipelines.predict; predictions are left in OUTPUT",
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "directory for churn.json and report.html; made if missing"
+  "output", None, "directory for what is written; made if missing"
 )
 _THRESHOLDS = flags.DEFINE_list(
   "thresholds",
   ["0.1", "0.5"],
   "probabilities at which decisions are compared, with commas between",
 )
+_SLICES = flags.DEFINE_list(
+  "slices",
+  [],
+  "columns by which examples are cut, with commas between: of --table, or else"
+  " of the first run's files; floats by quantiles, others by their top values",
+)
+_MOST_SLICES = flags.DEFINE_integer(
+  "most_slices", 20, "top values, or quantiles, of a column", lower_bound=1
+)
+_TABLE = flags.DEFINE_string(
+  "table",
+  None,
+  "parquet file with `example`, ascending, and the columns of --slices and"
+  " --query",
+)
+_QUERY = flags.DEFINE_string(
+  "query",
+  None,
+  "column that says which examples are ranked together; adds Kendall's tau-b"
+  " and top-k overlap; holds all examples in memory",
+)
+_TOPS = flags.DEFINE_list("tops", ["1", "5"], "the k of the top-k overlaps")
+_GATE = flags.DEFINE_string(
+  "gate", None, "TOML file of limits (docs/churn.md); a line a limit"
+)
+_THREADS = flags.DEFINE_integer(
+  "threads", os.cpu_count(), "threads that sum", lower_bound=1
+)
+_RUNNER = flags.DEFINE_string(
+  "runner",
+  None,
+  "sums under Apache Beam (requirements-beam.txt, docs/beam.md); runs are then"
+  " single files that all workers see",
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+  "beam_options", [], "options for --runner, as Beam writes them"
+)
 
 
 def main() -> int:
-  """Compares the runs, writes both files, prints the headline numbers."""
+  """Compares the runs, writes the report, prints headlines and verdicts."""
   command.reach(*_RUNS.value)
-  rows = predictions.count(_RUNS.value[0])
+  limits = gate.read(_GATE.value) if _GATE.value else None
   with Bars() as bars:
-    found = comparison.compare(
-      _RUNS.value,
-      thresholds=[_number(text) for text in _THRESHOLDS.value],
-      progress=bars("compare", rows),
-    )
-  path = churn_report.write(found, _OUTPUT.value)
-  print(churn_report.text(found))
+    found = facts.find(_compared(bars))
+  path = report.write_found(found, _OUTPUT.value)
+  print(report.text_found(found))
   print(f"\n{path}")
-  return 0
+  if not limits:
+    return 0
+  verdicts = gate.judge(found, limits)
+  print("\n" + "\n".join(verdict.line for verdict in verdicts))
+  return 0 if all(verdict.holds for verdict in verdicts) else BROKEN
+
+
+def _compared(bars: Bars) -> Comparison:
+  thresholds = [_number(text) for text in _THRESHOLDS.value]
+  tops = tuple(int(_number(text)) for text in _TOPS.value)
+  paths = _paths(bars)
+  comparison.check(paths, thresholds)
+  cuts = _slicings(paths[0])
+  if _RUNNER.value:
+    options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
+    found = beam_total.compare(
+      paths,
+      thresholds=thresholds,
+      slicings=cuts,
+      table=_TABLE.value,
+      flags=[f"--runner={_RUNNER.value}", *options],
+      folder=_OUTPUT.value,
+    )
+  else:
+    found = comparison.compare(
+      paths,
+      thresholds=thresholds,
+      progress=bars("compare", shards.count(paths[0])),
+      slicings=cuts,
+      table=_TABLE.value,
+      threads=_THREADS.value,
+    )
+  if not _QUERY.value:
+    return found
+  ranks = grouping.ranks(paths, _QUERY.value, table=_TABLE.value, tops=tops)
+  return dataclasses.replace(found, ranks=ranks)
+
+
+def _paths(bars: Bars) -> list[str]:
+  if not _EXAMPLES.value:
+    return _RUNS.value
+  return snapshot_runs.predicted(
+    _RUNS.value,
+    _EXAMPLES.value,
+    os.path.join(_OUTPUT.value, "predictions"),
+    progress=lambda name: bars(f"predict {name}", None),
+  )
+
+
+def _slicings(path: str) -> tuple[Slicing, ...]:
+  columns = aligning.columns(path, _SLICES.value, table=_TABLE.value)
+  if not _SLICES.value:
+    return ()
+  return slicing.survey(columns, slices=_MOST_SLICES.value)
 
 
 def _number(text: str) -> float:
@@ -56,7 +171,7 @@ def _number(text: str) -> float:
 
 
 command.require("runs", "output")
-command.local("output")
+command.local("output", "table")
 
 if __name__ == "__main__":
   command.run(main)

@@ -35,7 +35,8 @@ def test_two_files_give_json_a_page_and_a_table(tmp_path):
   assert found["flips"] == {"0.1": 0.0, "0.5": 2 / 3}
   assert (output / "report.html").is_file()
   lines = done.stdout.splitlines()
-  assert ["mean", "absolute", "difference", "0.250"] in map(str.split, lines)
+  (line,) = (line for line in lines if line.startswith("mean absolute"))
+  assert line.split()[3] == "0.250"
   assert lines[-1] == str(output / "report.html")
 
 
@@ -65,3 +66,27 @@ def test_one_file_is_refused(tmp_path):
   done = _run(f"--runs={one}", f"--output={tmp_path / 'out'}")
   assert done.returncode == 1
   assert "at least 2 runs, got 1" in done.stderr
+
+
+_LIMITS = """
+[measures]
+mean_absolute = {most}
+[worse]
+log_loss = 10
+"""
+
+
+def test_a_gate_says_a_line_a_limit_and_its_status(tmp_path):
+  one = _write(tmp_path / "one.parquet", [0.5, 0.25, 0.75])
+  other = _write(tmp_path / "other.parquet", [0.5, 0.5, 0.25])
+  limits = tmp_path / "limits.toml"
+  flags = [f"--runs={one},{other}", f"--output={tmp_path / 'out'}"]
+  limits.write_text(_LIMITS.format(most=0.3))
+  assert _run(*flags, f"--gate={limits}").returncode == 0
+  limits.write_text(_LIMITS.format(most=0.2))
+  done = _run(*flags, f"--gate={limits}")
+  assert done.returncode == 2, done.stderr
+  first, second = done.stdout.splitlines()[-2:]
+  assert first.split()[:2] == ["BROKEN", "measures.mean_absolute:"]
+  assert "0.25, should be at most 0.2" in first
+  assert second.startswith("ok      worse.log_loss: ")

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from ctr_codistill.evaluation import arms_page
-from ctr_codistill.evaluation import churn_report
 from ctr_codistill.evaluation import page
 from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.metrics import Quality
 from ctr_codistill.evaluation.page import Section

@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from ctr_codistill.evaluation import churn_report
 from ctr_codistill.evaluation import report
 from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.metrics import Quality
 

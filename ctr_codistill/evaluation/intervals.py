@@ -83,7 +83,7 @@ def of_pairs(values: Sequence[float], runs: int) -> Interval:
   values: six pairs of four runs are as much evidence as four runs.
 
   Args:
-    values: one a pair, in the order of `churn.pairs_of`.
+    values: one a pair, in the order of `churn.sums.pairs_of`.
     runs: how many there are.
   """
   pairs = itertools.combinations(range(runs), 2)
@@ -110,3 +110,32 @@ def _degrees(parts: Sequence[tuple[float, int]]) -> float:
 def _around(middle: float, error: float, degrees: float) -> Interval:
   half = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
   return middle - half, middle + half
+
+
+def of_left_out(middle: float, without: Sequence[float]) -> Interval:
+  """Returns the interval of any figure of three or more runs, by the jackknife.
+
+  As `of_pairs`, of what is no mean over the pairs, such as a quantile.
+
+  Args:
+    middle: the figure of all runs.
+    without: the same without each run in turn.
+  """
+  if len(without) < 3:
+    return NOTHING
+  squares = np.square(np.subtract(without, np.mean(without))).sum()
+  error = math.sqrt((len(without) - 1) / len(without) * squares)
+  return _around(middle, error, len(without))
+
+
+def of_replicates(values: np.ndarray) -> np.ndarray:
+  """Returns the interval from bootstrap replicates: `[2, ...]` percentiles.
+
+  Args:
+    values: `[replicates, ...]`; nan where a replicate had no example.
+  """
+  ends = (100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2)
+  known = np.isfinite(values).any(axis=0)
+  found = np.full((2, *values.shape[1:]), math.nan)
+  found[:, known] = np.nanpercentile(values[:, known], ends, axis=0)
+  return found

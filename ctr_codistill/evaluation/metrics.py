@@ -53,6 +53,12 @@ def logit(probability: np.ndarray) -> np.ndarray:
   return np.log(clipped) - np.log1p(-clipped)
 
 
+def places(logits: np.ndarray) -> np.ndarray:
+  """Returns the bin of a `Quality` that each logit falls in: int64."""
+  place = np.floor(logits * _BINS_PER_LOGIT) + BINS // 2
+  return np.clip(place, 0, BINS - 1).astype(np.int64)
+
+
 def log_losses(probability: np.ndarray, label: np.ndarray) -> np.ndarray:
   """Returns -ln of the probability given to what happened, in nats: `[rows]`.
 
@@ -83,7 +89,14 @@ def auc(probability: np.ndarray, label: np.ndarray) -> float:
   """
   probability, label = _checked(probability, label)
   _, place = np.unique(probability, return_inverse=True)
-  return _auc(np.bincount(place, label), np.bincount(place, 1 - label))
+  return of_scores(np.bincount(place, label), np.bincount(place, 1 - label))
+
+
+def of_scores(positives: np.ndarray, negatives: np.ndarray) -> float:
+  """Returns the AUC from counts at ascending scores, both `[scores]`."""
+  below = np.cumsum(negatives) - negatives
+  won = np.dot(positives, below + negatives / 2)
+  return _ratio(won, positives.sum() * negatives.sum())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,8 +129,7 @@ class Quality:
         different numbers of both.
     """
     probability, label = _checked(probability, label)
-    place = np.floor(logit(probability) * _BINS_PER_LOGIT) + BINS // 2
-    place = np.clip(place, 0, BINS - 1).astype(np.int64)
+    place = places(logit(probability))
     counts = np.bincount(place + BINS * label, minlength=2 * BINS)
     return cls(
       probability=float(probability.sum()),
@@ -202,7 +214,7 @@ class Quality:
 
     nan where all labels are equal.
     """
-    return _auc(self.positives, self.negatives)
+    return of_scores(self.positives, self.negatives)
 
   @property
   def auc_error(self) -> float:
@@ -229,13 +241,6 @@ class Quality:
 
 def _ratio(part: float, whole: float) -> float:
   return float(part / whole) if whole else math.nan
-
-
-def _auc(positives: np.ndarray, negatives: np.ndarray) -> float:
-  """Returns the AUC from counts at ascending scores, both `[scores]`."""
-  below = np.cumsum(negatives) - negatives
-  won = np.dot(positives, below + negatives / 2)
-  return _ratio(won, positives.sum() * negatives.sum())
 
 
 def _checked(

@@ -14,6 +14,8 @@ import itertools
 import os
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -23,6 +25,7 @@ import pyarrow.parquet as pq
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import metrics
+from ctr_codistill.evaluation import row_groups
 
 # Rows of a row group: the unit a writer holds in memory.
 _GROUP_ROWS = 1 << 18
@@ -43,11 +46,13 @@ class Batch:
     example: `[rows]` int64, the rows' numbers in the input, ascending.
     probability: `[rows]` float, of a click, in [0, 1].
     label: `[rows]` integer, 0 or 1; None where it is not known.
+    extra: further columns of the file by name, `[rows]` each; not written.
   """
 
   example: np.ndarray
   probability: np.ndarray
   label: np.ndarray | None = None
+  extra: Mapping[str, pa.Array] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     shapes = {np.shape(column) for column in self.columns().values()}
@@ -64,7 +69,10 @@ class Batch:
     return len(self.example)
 
   def __getitem__(self, rows: slice) -> "Batch":
-    return Batch(**{name: c[rows] for name, c in self.columns().items()})
+    extra = {name: array[rows] for name, array in self.extra.items()}
+    return Batch(
+      **{name: c[rows] for name, c in self.columns().items()}, extra=extra
+    )
 
 
 def write(path: str | os.PathLike, batches: Iterable[Batch]) -> int:
@@ -91,10 +99,28 @@ def count(path: str | os.PathLike) -> int:
     return file.metadata.num_rows
 
 
+def first(path: str | os.PathLike) -> int:
+  """Returns the first example of `path` if its footer tells it, else -1."""
+  with _open(path) as file:
+    return row_groups.first(file, "example")
+
+
 def iterate(
-  path: str | os.PathLike, *, chunk_rows: int = 1 << 17
+  path: str | os.PathLike,
+  *,
+  chunk_rows: int = 1 << 17,
+  extra: Sequence[str] = (),
+  start: int = 0,
+  stop: int | None = None,
 ) -> Iterator[Batch]:
   """Yields the predictions of `path`, at most `chunk_rows` at a time, checked.
+
+  Args:
+    path: of one file.
+    chunk_rows: most rows at a time.
+    extra: names of further columns to read.
+    start: number of the first row.
+    stop: number after the last; None for all.
 
   Raises:
     InputError: no parquet file, a column that is missing or of a wrong type, an
@@ -103,8 +129,27 @@ def iterate(
   """
   with _open(path) as file:
     names = [n for n in _DTYPES if n in file.schema_arrow.names]
-    parts = file.iter_batches(batch_size=chunk_rows, columns=names)
-    yield from _checked(_numpy(parts, path), path)
+    check_has(file.schema_arrow, extra, path)
+    names += [n for n in extra if n not in names]
+    groups, before = row_groups.holding(file, start, stop)
+    parts = file.iter_batches(
+      batch_size=chunk_rows, columns=names, row_groups=groups
+    )
+    found = _numpy(parts, path, extra)
+    if stop is not None:
+      found = row_groups.between(found, start - before, stop - before)
+    yield from _checked(found, path, row=start)
+
+
+def check_has(
+  schema: pa.Schema, names: Sequence[str], path: str | os.PathLike
+) -> None:
+  """Raises InputError for the first column that a file lacks."""
+  for name in names:
+    if name not in schema.names:
+      raise InputError(
+        f"{path} should have a column {name!r}, has {', '.join(schema.names)}"
+      )
 
 
 def read(path: str | os.PathLike) -> Batch:
@@ -178,13 +223,10 @@ def _open(path: str | os.PathLike) -> Iterator[pq.ParquetFile]:
 
 
 def _check_columns(schema: pa.Schema, path: str | os.PathLike) -> None:
+  check_has(schema, ("example", "probability"), path)
   for name, (holds, kind) in _KINDS.items():
     if name not in schema.names:
-      if name == "label":
-        continue
-      raise InputError(
-        f"{path} should have a column {name!r}, has {', '.join(schema.names)}"
-      )
+      continue
     if not holds(schema.field(name).type):
       raise InputError(
         f"{path}: column {name!r} should hold {kind}, holds "
@@ -193,30 +235,32 @@ def _check_columns(schema: pa.Schema, path: str | os.PathLike) -> None:
 
 
 def _numpy(
-  parts: Iterator[pa.RecordBatch], path: str | os.PathLike
+  parts: Iterator[pa.RecordBatch],
+  path: str | os.PathLike,
+  extra: Sequence[str] = (),
 ) -> Iterator[Batch]:
   """Yields Arrow batches as numpy; an empty cell or torn page: InputError."""
   row = 0
   try:
     for part in parts:
-      for name in part.schema.names:
+      for name in set(part.schema.names) & set(_DTYPES):
         if part[name].null_count:
           empty = row + part[name].is_null().index(True).as_py()
           raise InputError(f"{path}, row {empty}: {name} is empty")
       columns = {
         n: part[n].to_numpy() for n in _DTYPES if n in part.schema.names
       }
-      yield Batch(**columns)
+      yield Batch(**columns, extra={name: part[name] for name in extra})
       row += part.num_rows
   except (OSError, pa.ArrowException) as error:
     raise InputError(f"{path} is torn near row {row}: {error}") from None
 
 
 def _checked(
-  batches: Iterable[Batch], path: str | os.PathLike
+  batches: Iterable[Batch], path: str | os.PathLike, *, row: int = 0
 ) -> Iterator[Batch]:
   """Yields the batches that have rows; a wrong value: InputError."""
-  row, last = 0, None
+  last = None
   for batch in batches:
     if not len(batch):
       continue

@@ -7,13 +7,16 @@ files are walked in step and every row is compared; none is held in memory.
 import dataclasses
 import os
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import metrics
 from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation import shards
 from ctr_codistill.evaluation.predictions import Batch
 
 
@@ -25,29 +28,76 @@ class Aligned:
     example: `[rows]` int64.
     probability: `[runs, rows]` float64.
     label: `[rows]` integer, from the files that have it; None if none has.
+    extra: further columns of the first run's files by name, `[rows]` each.
   """
 
   example: np.ndarray
   probability: np.ndarray
   label: np.ndarray | None
+  extra: Mapping[str, pa.Array] = dataclasses.field(default_factory=dict)
+
+  def __len__(self) -> int:
+    return len(self.example)
 
 
 def align(
-  paths: Sequence[str | os.PathLike], *, chunk_rows: int = 1 << 17
+  paths: Sequence[str | os.PathLike],
+  *,
+  chunk_rows: int = 1 << 17,
+  extra: Sequence[str] = (),
 ) -> Iterator[Aligned]:
   """Yields what the files of several runs say of the same rows.
 
   Args:
-    paths: one file a run; they may be cut into row groups differently.
+    paths: one a run, see `shards.find`; they may be cut differently.
     chunk_rows: most rows at a time; memory grows with runs x chunk_rows.
+    extra: names of further columns of the first run.
 
   Raises:
     InputError: as `predictions.iterate`; or a file speaks of other examples, or
       gives other labels, than the first.
   """
   _check_counts(paths)
-  streams = [predictions.iterate(p, chunk_rows=chunk_rows) for p in paths]
-  parts, row = [next(stream, None) for stream in streams], 0
+  streams = [
+    shards.iterate(path, chunk_rows=chunk_rows, extra=() if run else extra)
+    for run, path in enumerate(paths)
+  ]
+  yield from _in_step(streams, paths, 0)
+
+
+def align_rows(
+  paths: Sequence[str],
+  start: int,
+  stop: int,
+  *,
+  chunk_rows: int = 1 << 17,
+  extra: Sequence[str] = (),
+) -> Iterator[Aligned]:
+  """Yields the same of rows `start` to `stop` of single files.
+
+  Raises:
+    InputError: as `align`.
+  """
+  streams = [
+    predictions.iterate(
+      path,
+      chunk_rows=chunk_rows,
+      extra=() if run else extra,
+      start=start,
+      stop=stop,
+    )
+    for run, path in enumerate(paths)
+  ]
+  yield from _in_step(streams, paths, start)
+
+
+def _in_step(
+  streams: Sequence[Iterator[Batch]],
+  paths: Sequence[str | os.PathLike],
+  row: int,
+) -> Iterator[Aligned]:
+  """Yields what all streams have of the same rows, `row` the first's number."""
+  parts = [next(stream, None) for stream in streams]
   while all(part is not None for part in parts):
     length = min(len(part) for part in parts)
     yield _aligned([part[:length] for part in parts], paths, row)
@@ -77,9 +127,9 @@ def mean(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> int:
 
 
 def _check_counts(paths: Sequence[str | os.PathLike]) -> None:
-  rows = predictions.count(paths[0])
+  rows = shards.count(paths[0])
   for path in paths[1:]:
-    found = predictions.count(path)
+    found = shards.count(path)
     if found != rows:
       raise InputError(
         f"{path} should speak of the same examples as {paths[0]}, which has "
@@ -101,6 +151,7 @@ def _aligned(
     example=parts[0].example,
     probability=np.array([p.probability for p in parts], np.float64),
     label=parts[labelled[0]].label if labelled else None,
+    extra=parts[0].extra,
   )
 
 

@@ -1,0 +1,49 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation import snapshot_runs
+from ctr_codistill.snapshots import Snapshot
+
+
+def test_snapshots_predict_the_examples_first(publish, prepared, tmp_path):
+  snapshots = [
+    str(publish(tmp_path / name, 7, seed)) for seed, name in enumerate("ab")
+  ]
+  examples, output = str(prepared / "validation"), tmp_path / "out"
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "pipelines.churn"),
+      f"--runs={','.join(snapshots)}",
+      f"--examples={examples}",
+      f"--output={output}",
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  p, q = (
+    predictions.read(output / "predictions" / f"{name}-7.parquet").probability
+    for name in "ab"
+  )
+  wanted = tmp_path / "a.parquet"
+  predict.run(predict.Predictor(Snapshot(snapshots[0])), examples, wanted)
+  assert np.array_equal(p, predictions.read(wanted).probability)
+  found = json.loads((output / "churn.json").read_text())
+  difference = np.abs(p.astype(float) - q)
+  assert found["mean_absolute"] == pytest.approx(difference.mean())
+  assert found["mean_absolute"] > 0.01
+
+
+def test_a_file_is_no_snapshot(tmp_path):
+  path = tmp_path / "a.parquet"
+  path.write_bytes(b"")
+  with pytest.raises(InputError, match=r"a\.parquet should be a snapshot's"):
+    snapshot_runs.predicted([path], "x", tmp_path)
