@@ -13,7 +13,7 @@ from typing import Any
 from ctr_codistill import fields
 from ctr_codistill.errors import InputError
 
-_FORM = re.compile(r"(\d+):([a-z_.]+)=(.*)", re.DOTALL)
+_FORM = re.compile(r"(\d+):([a-z0-9_.]+)=(.*)", re.DOTALL)
 _SECTIONS = (
   "model",
   "optimizer",

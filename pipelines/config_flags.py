@@ -60,11 +60,7 @@ def experiment() -> config.Experiment:
   name = flags.FLAGS["preset"].value
   under = presets.read(name) if name else {}
   values = presets.merged(under, _values(config.Experiment))
-  exchange = values.get("exchange", {})
-  if "topology" in exchange:
-    text = topology_file.text(exchange["topology"])
-    values["exchange"] = {**exchange, "topology": text}
-  return config.from_dict(values)
+  return config.from_dict(topology_file.inlined(values))
 
 
 def as_arguments(experiment: config.Experiment) -> list[str]:

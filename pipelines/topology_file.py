@@ -9,6 +9,8 @@ So that `experiment.json` says all there is, and the file may go.
 
 import pathlib
 import tomllib
+from collections.abc import Mapping
+from typing import Any
 
 from ctr_codistill import topology
 from ctr_codistill.errors import InputError
@@ -16,7 +18,27 @@ from ctr_codistill.errors import InputError
 _TABLE = "learns_from"
 
 
-def text(value: str) -> str:
+def inlined(
+  tree: Mapping[str, Any], folder: pathlib.Path = pathlib.Path()
+) -> Mapping[str, Any]:
+  """Returns an experiment's tables with the text of the file that they name.
+
+  A path is one from `folder`.
+
+  Raises:
+    InputError: as `text`.
+  """
+  exchange = tree.get("exchange")
+  if not isinstance(exchange, Mapping):
+    return tree
+  value = exchange.get("topology")
+  if not isinstance(value, str):
+    return tree
+  own = {**exchange, "topology": text(value, folder)}
+  return {**tree, "exchange": own}
+
+
+def text(value: str, folder: pathlib.Path = pathlib.Path()) -> str:
   """Returns the topology of the file that `value` names, or else `value`.
 
   Raises:
@@ -25,7 +47,7 @@ def text(value: str) -> str:
   if not value.endswith(".toml"):
     return value
   try:
-    found = tomllib.loads(pathlib.Path(value).read_text(encoding="utf-8"))
+    found = tomllib.loads((folder / value).read_text(encoding="utf-8"))
   except OSError as error:
     raise InputError(f"exchange.topology {value}: {error.strerror}") from None
   except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

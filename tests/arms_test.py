@@ -59,6 +59,24 @@ def test_an_arm_says_what_differs_from_the_shared(tmp_path):
     assert experiment.training.seed == 10 + repeat
 
 
+def test_a_topology_may_be_a_file_beside_the_arms(tmp_path):
+  (tmp_path / "who.toml").write_text("[learns_from]\n1 = [0]\n")
+  first, second = _read(
+    tmp_path,
+    """
+    [experiment]
+    exchange.topology = "who.toml"
+    [[arm]]
+    name = "a"
+    [[arm]]
+    name = "b"
+    experiment = {groups = 3, exchange = {topology = "ring"}}
+    """,
+  )
+  assert first.experiments[0].exchange.topology == "1<0"
+  assert second.experiments[0].exchange.topology == "ring"
+
+
 def test_names_of_runs_are_fit_for_files():
   assert arms.run_name("mean of two", 1) == "mean-of-two-1"
 
@@ -136,6 +154,18 @@ OTHER = '[[arm]]\nname = "b"\n'
       "preset should be .*, is 'no'",
     ),
     ("target = 3\n" + ARM, "target should be {log_loss = X} .*, is 3"),
+    (ARM + "experiment.groups = 0", "arm 'a': experiment.groups should be at"),
+    (
+      ARM
+      + OTHER
+      + 'teachers_of = "a"\nexperiment.exchange.what = "predictions"',
+      "arm 'b': exchange.what should be snapshots with .*, is predictions",
+    ),
+    (
+      ARM + 'experiment.exchange.topology = "no.toml"',
+      "exchange.topology no.toml: No such file",
+    ),
+    ("target = {log_loss = inf}\n" + ARM, "target should be .* inf}"),
     ("target = {log_loss = 0.0}\n" + ARM, "target should be .* {'log_loss'"),
     ('target = {arm = "b"}\n' + ARM, "target should be .* is {'arm': 'b'}"),
     (ARM + "members = 2", "arm 'a' has no key 'members'; it has name, repeats"),

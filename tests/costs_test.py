@@ -83,3 +83,11 @@ def test_in_a_ring_one_peer_is_asked():
   )
   found = costs.training(experiment, (50,) * 3, FORWARDS)
   assert found == 3 * (500 * 3 * 100 + 0.5 * 300 * 100)
+
+
+def test_while_the_weight_is_zero_nobody_is_asked():
+  experiment = _experiment(
+    groups=2, model={"hidden": [2]}, codistill={"weight": "0, 40:1, 45:0"}
+  )
+  found = costs.training(experiment, (50, 50), FORWARDS)
+  assert found == 2 * (500 * 3 * 100 + 0.5 * 50 * 100)

@@ -21,6 +21,11 @@ def test_pairs_of_three_runs():
   assert found == pytest.approx((3 - half, 3 + half), abs=1e-4)
 
 
+def test_a_figure_without_each_run_in_turn_has_the_interval_of_pairs():
+  found = intervals.of_left_out(3.0, [6.0, 2.0, 1.0])
+  assert found == pytest.approx(intervals.of_pairs([1.0, 2.0, 6.0], 3))
+
+
 def test_too_few_runs_have_no_interval():
   assert np.isnan(intervals.of_mean([1.0])).all()
   assert np.isnan(intervals.of_pairs([1.0], 2)).all()

@@ -49,6 +49,11 @@ def test_a_value_may_have_colons_and_equal_signs():
     _experiment("1:model.name=dnn=x")
 
 
+def test_a_field_may_have_a_digit_in_its_name():
+  experiment = _experiment("1:optimizer.beta1=0.5")
+  assert config.for_group(experiment, 1).optimizer.beta1 == 0.5
+
+
 def test_no_hidden_layers_can_be_said():
   experiment = _experiment("1:model.hidden=")
   assert config.for_group(experiment, 1).model.hidden == ()

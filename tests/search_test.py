@@ -23,7 +23,7 @@ name = "single"
 experiment.training.seed = 7
 [[arm]]
 name = "own"
-experiment.optimizer.learning_rate = 0.9
+experiment.optimizer = {learning_rate = 0.9, name = "ftrl"}
 """
 
 
@@ -115,6 +115,18 @@ def test_what_was_chosen_is_over_the_shared_and_under_an_arms_own(tmp_path):
     ),
     ("[0.1, 0.2]", "3", "optimizer.learning_rate should be a list, is 3"),
     ("[0.1, 0.2]", "[]", "optimizer.learning_rate should have values"),
+    ("[0.1, 0.2]", "[0.1, 0.1]", r"each value once, is \[0.1, 0.1\]"),
+    (
+      '"optimizer.learning_rate" =',
+      "optimizer =",
+      "optimizer should be a field",
+    ),
+    (
+      '"optimizer.decay" = ["constant", "linear"]',
+      '"optimizer.warmup_steps" = [0, 9]\n'
+      '"regularization.weight_decay" = [0, 1e-4]',
+      "arm 'own': regularization.weight_decay should be 0 with optimizer.name",
+    ),
     ("[0.1, 0.2]", "[0.1, -2]", "learning_rate should be above 0, is -2"),
     ('optimizer.decay"', 'optimizer.dcay"', "optimizer has no field 'dcay'"),
   ],

@@ -125,7 +125,7 @@ def of_left_out(middle: float, without: Sequence[float]) -> Interval:
     return NOTHING
   squares = np.square(np.subtract(without, np.mean(without))).sum()
   error = math.sqrt((len(without) - 1) / len(without) * squares)
-  return _around(middle, error, len(without))
+  return _around(middle, error, len(without) - 1)
 
 
 def of_replicates(values: np.ndarray) -> np.ndarray:

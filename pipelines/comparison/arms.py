@@ -100,6 +100,12 @@ def check(arms: Sequence[Arm]) -> None:
 
 def _check_source(arm: Arm, known: dict[str, Arm]) -> None:
   key = "mean_of" if arm.mean_of else "teachers_of"
+  for one in arm.experiments[:1]:
+    if one.exchange.what != "snapshots":
+      raise InputError(
+        f"arm {arm.name!r}: exchange.what should be snapshots with teachers_of,"
+        f" is {one.exchange.what}"
+      )
   source = known.get(arm.source)
   if source is None or not source.experiments:
     raise InputError(

@@ -49,9 +49,9 @@ def training(
 
       sum_g  E_g 3 F_g  +  s_g T_g sum_{t asked by g} F_t
 
-  with E_g the examples group g trains on, T_g those of them after its burn-in,
-  s_g its `taught_share`, and F the forward cost of a model. Nobody is asked
-  where the teacher's weight is 0 or predictions are the exchange.
+  with E_g the examples group g trains on, T_g those of them at steps
+  where its teacher's weight is above 0, s_g its `taught_share`, and F the
+  forward cost of a model. Nobody is asked where predictions are the exchange.
 
   Args:
     experiment: what was trained.
@@ -69,9 +69,8 @@ def training(
     fixed = len(own.codistill.teachers)
     known = [forwards[model] for model in teachers]
     asked += known + [cost] * (fixed - len(known))
-    if _asks(own):
-      burn_in = schedule.burn_in(own.codistill, schedule.Span(count, count))
-      taught = max(count - round(burn_in), 0) * batch
+    if own.exchange.what == "snapshots":
+      taught = _taught(own.codistill, count) * batch
       total += own.codistill.taught_share * taught * sum(asked)
   return total
 
@@ -89,6 +88,10 @@ def _peers(experiment: config.Experiment, group: int) -> list[config.Model]:
   return [every[peer] for peer in asked[group]]
 
 
-def _asks(own: config.Experiment) -> bool:
-  heard = not own.codistill.weight.is_zero
-  return own.exchange.what == "snapshots" and heard
+def _taught(codistill: config.Codistill, steps: int) -> int:
+  """Returns at how many steps the teacher has a weight, and is asked."""
+  span = schedule.Span(steps, steps)
+  weights = (
+    schedule.weight(codistill, step=step, span=span) for step in range(steps)
+  )
+  return sum(weight > 0 for weight in weights)

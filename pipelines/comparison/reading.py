@@ -5,6 +5,7 @@ What an arm does not say is what its preset says, the search found, the table
 """
 
 import dataclasses
+import math
 import pathlib
 import re
 import tomllib
@@ -14,7 +15,9 @@ from typing import Any
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
 from pipelines import presets
+from pipelines import topology_file
 from pipelines.comparison import arms as arms_
+from pipelines.comparison import keys
 from pipelines.comparison import search as searches
 from pipelines.comparison.arms import Arm
 from pipelines.comparison.search import Search
@@ -82,19 +85,32 @@ def read(path: pathlib.Path) -> File:
   except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
     raise InputError(f"{path} should be TOML: {error}") from None
   try:
-    return _file(value, {})
+    return _file(_inlined(value, path.parent), {})
   except InputError as error:
     raise InputError(f"{path}: {error}") from None
 
 
+def _inlined(value: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+  """Returns the file's value with the topologies of the files it names."""
+  found = dict(value)
+  if isinstance(found.get("experiment"), Mapping):
+    found["experiment"] = topology_file.inlined(found["experiment"], folder)
+  if isinstance(found.get("arm"), list):
+    found["arm"] = [
+      _inlined(item, folder) if isinstance(item, Mapping) else item
+      for item in found["arm"]
+    ]
+  return found
+
+
 def _file(value: Mapping[str, Any], tuned: Values) -> File:
   known = ("experiment", "search", "target", "arm")
-  _refuse_unknown(value, known, "the file")
+  keys.refuse_unknown(value, known, "the file")
   items = value.get("arm")
   if not items or not isinstance(items, list):
     raise InputError(f"the file should have arms ([[arm]]), has {items}")
   shared = _shared(value, tuned)
-  arms = tuple(_arm(_table(item, "an arm"), shared) for item in items)
+  arms = tuple(_arm(keys.table(item, "an arm"), shared) for item in items)
   arms_.check(arms)
   arms = _refreshed(arms)
   search = _search(value["search"], arms) if "search" in value else None
@@ -105,7 +121,7 @@ def _file(value: Mapping[str, Any], tuned: Values) -> File:
 
 
 def _shared(value: Mapping[str, Any], tuned: Values) -> Mapping[str, Any]:
-  shared = dict(_table(value.get("experiment", {}), "experiment"))
+  shared = dict(keys.table(value.get("experiment", {}), "experiment"))
   under = _preset(shared.pop("preset", ""))
   return presets.merged(presets.merged(under, shared), searches.tree(tuned))
 
@@ -117,22 +133,24 @@ def _arm(item: Mapping[str, Any], shared: Mapping[str, Any]) -> Arm:
       "an arm should have a name of letters, digits, spaces and , . + = - _ "
       f"that begins with a letter or digit, has {name!r}"
     )
-  repeats, where = _count(item, "repeats", 2, 2), f"arm {name!r}"
+  repeats, where = keys.count(item, "repeats", 2, 2), f"arm {name!r}"
   if "mean_of" in item:
-    _refuse_unknown(item, _MEAN, where)
-    members = _count(item, "members", 2, 2)
-    return Arm(name, repeats, mean_of=_name(item, "mean_of"), members=members)
+    keys.refuse_unknown(item, _MEAN, where)
+    members = keys.count(item, "members", 2, 2)
+    return Arm(
+      name, repeats, mean_of=keys.name(item, "mean_of"), members=members
+    )
   known = _TRAINED
   if "teachers_of" not in item:
     known = tuple(key for key in _TRAINED if key != "members")
-  _refuse_unknown(item, known, where)
+  keys.refuse_unknown(item, known, where)
   return Arm(
     name,
     repeats,
     _experiments(item, repeats, shared),
-    teachers_of=_name(item, "teachers_of") if "teachers_of" in item else "",
-    members=_count(item, "members", 1, 1) if "teachers_of" in item else 0,
-    refresh=_refresh(item),
+    teachers_of=keys.name(item, "teachers_of") if "teachers_of" in item else "",
+    members=keys.count(item, "members", 1, 1) if "teachers_of" in item else 0,
+    refresh=keys.refresh(item),
   )
 
 
@@ -140,15 +158,23 @@ def _experiments(
   item: Mapping[str, Any], repeats: int, shared: Mapping[str, Any]
 ) -> tuple[config.Experiment, ...]:
   """Returns an experiment a repeat: repeat r adds r to the seed."""
-  where = f"arm {item['name']!r}"
-  own = _table(item.get("experiment", {}), f"{where}: experiment")
+  try:
+    return _repeated(item, repeats, shared)
+  except InputError as error:
+    raise InputError(f"arm {item['name']!r}: {error}") from None
+
+
+def _repeated(
+  item: Mapping[str, Any], repeats: int, shared: Mapping[str, Any]
+) -> tuple[config.Experiment, ...]:
+  own = keys.table(item.get("experiment", {}), "experiment")
   under = presets.merged(shared, _preset(item.get("preset", "")))
   first = config.from_dict(presets.merged(under, own))
   workers = item.get("workers", [first.workers] * repeats)
   if not isinstance(workers, list) or len(workers) != repeats:
     raise InputError(
-      f"{where}: workers should be a list of {repeats} numbers, one a repeat, "
-      f"is {workers!r}"
+      f"workers should be a list of {repeats} numbers, one a repeat, is "
+      f"{workers!r}"
     )
   return tuple(
     dataclasses.replace(
@@ -174,8 +200,8 @@ def _refreshed(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
 
 
 def _search(value: Any, arms: tuple[Arm, ...]) -> Search:
-  value = _table(value, "search")
-  _refuse_unknown(value, _SEARCH, "search")
+  value = keys.table(value, "search")
+  keys.refuse_unknown(value, _SEARCH, "search")
   name = value.get("arm", arms[0].name)
   arm = next((one for one in arms if one.name == name), None)
   if arm is None or not arm.experiments or arm.teachers_of:
@@ -207,14 +233,16 @@ def _check_search(file: File, items: list[Mapping[str, Any]]) -> None:
     rest = {name: tried[0] for name, tried in file.search.grid.items()}
     for value in values:
       file.point(rest | {field: value})
+      file.tuned(rest | {field: value})  # what others say may not go with it
 
 
 def _target(value: Any, arms: tuple[Arm, ...]) -> float | str | None:
   if value is None:
     return None
   if isinstance(value, Mapping) and len(value) == 1:
-    if type(value.get("log_loss")) is float and value["log_loss"] > 0:
-      return value["log_loss"]
+    if type(value.get("log_loss")) is float:
+      if 0 < value["log_loss"] < math.inf:
+        return value["log_loss"]
     if value.get("arm") in [arm.name for arm in arms if arm.experiments]:
       return value["arm"]
   raise InputError(
@@ -238,44 +266,3 @@ def _preset(name: Any) -> Mapping[str, Any]:
   if not isinstance(name, str):
     raise InputError(f"preset should be a name, is {name!r}")
   return presets.read(name)
-
-
-def _table(value: Any, name: str) -> Mapping[str, Any]:
-  if not isinstance(value, Mapping):
-    raise InputError(f"{name} should be a table, is {value!r}")
-  return value
-
-
-def _name(item: Mapping[str, Any], key: str) -> str:
-  if not isinstance(item[key], str) or not item[key]:
-    raise InputError(
-      f"arm {item['name']!r}: {key} should be an arm that is trained, is "
-      f"{item[key]!r}"
-    )
-  return item[key]
-
-
-def _count(item: Mapping[str, Any], key: str, default: int, low: int) -> int:
-  value = item.get(key, default)
-  if type(value) is not int or value < low:
-    raise InputError(
-      f"arm {item['name']!r}: {key} should be >= {low}, is {value!r}"
-    )
-  return value
-
-
-def _refresh(item: Mapping[str, Any]) -> float:
-  value = item.get("refresh", 0.0)
-  if "refresh" in item and not (type(value) is float and 0 < value < 1):
-    raise InputError(
-      f"arm {item['name']!r}: refresh should be in (0, 1), is {value!r}"
-    )
-  return value
-
-
-def _refuse_unknown(
-  value: Mapping[str, Any], known: tuple[str, ...], where: str
-) -> None:
-  for key in value:
-    if key not in known:
-      raise InputError(f"{where} has no key {key!r}; it has {', '.join(known)}")

@@ -150,9 +150,14 @@ def _is_finished(plan: Plan, folder: Folder) -> bool:
   Raises:
     InputError: what was trained under its name is another experiment.
   """
-  began = (plan.workdir / workdir.EXPERIMENT).exists()
+  claim = plan.workdir / workdir.EXPERIMENT
+  is_scored = folder.predictions(plan.name).exists()
+  if not is_scored and claim.exists():
+    if list(plan.workdir.iterdir()) == [claim]:
+      claim.unlink()  # it was checked once, but its turn never came
+  began = claim.exists()
   processes.check(plan.experiment, plan.data, plan.workdir)
-  return began and folder.predictions(plan.name).exists()
+  return began and is_scored
 
 
 def _score(folder: Folder, validation: pathlib.Path, plan: Plan) -> None:

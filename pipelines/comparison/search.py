@@ -61,6 +61,15 @@ class Search:
         )
       if not values:
         raise InputError(f"search.grid: {field} should have values, has none")
+      if any(value in values[:i] for i, value in enumerate(values)):
+        # Two trainings in one directory, each the ruin of the other.
+        raise InputError(
+          f"search.grid: {field} should have each value once, is {values!r}"
+        )
+      if any(other.startswith(field + ".") for other in self.grid):
+        raise InputError(
+          f"search.grid: {field} should be a field, others are below it"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
