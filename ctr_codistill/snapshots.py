@@ -87,13 +87,7 @@ class Writer:
       shutil.copytree(
         self._template, path, copy_function=_link, dirs_exist_ok=True
       )
-      with tf.device("CPU:0"):
-        tf.raw_ops.SaveV2(
-          prefix=str(path / _VARIABLES),
-          tensor_names=[*self._names, _OBJECTS],
-          shape_and_slices=[""] * len(values),
-          tensors=values,
-        )
+      _write(path, [*self._names, _OBJECTS], values)
 
     path = pathlib.Path(root) / str(step)
     return stamped.write(path, fill, {**facts, "step": step}, self._sums)
@@ -131,6 +125,46 @@ def read(path: str | os.PathLike) -> Weights:
     return Weights(path, facts, _tensors(str(path / _VARIABLES)))
   except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
     raise _unreadable(path, "weights", error) from None
+
+
+def merge(
+  paths: Sequence[str | os.PathLike], target: str | os.PathLike
+) -> pathlib.Path:
+  """Writes the snapshot whose weights are the mean of those of `paths`.
+
+      w = 1 / n  sum_i w_i
+
+  Of groups that began at the same weights and taught one another; others have
+  equal units at different places.
+
+  Args:
+    paths: of one graph and feature spec; it has the first one's facts.
+    target: where it will be, complete or absent.
+
+  Raises:
+    TornError: one of them is not complete, or not as stamped.
+    InputError: they are not of one graph or feature spec.
+  """
+  first, *others = (read(path) for path in paths)
+  kinds = [(t.shape, t.dtype) for t in first.tensors]
+  total = first.tensors
+  for one in others:
+    same = kinds == [(t.shape, t.dtype) for t in one.tensors]
+    if not same or one.facts.get("schema") != first.facts.get("schema"):
+      raise InputError(f"the weights of {one.path} do not fit {first.path}")
+    total = [a + b for a, b in zip(total, one.tensors)]
+  count = len(others) + 1
+  prefix = str(first.path / _VARIABLES)
+  objects = tf.train.load_checkpoint(prefix).get_tensor(_OBJECTS)
+  values = [*(t / tf.cast(count, t.dtype) for t in total), tf.constant(objects)]
+
+  def fill(path: pathlib.Path) -> None:
+    ignored = shutil.ignore_patterns(stamped.MANIFEST, "variables")
+    shutil.copytree(first.path, path, ignore=ignored, dirs_exist_ok=True)
+    (path / _VARIABLES).parent.mkdir()
+    _write(path, [*_names(len(total)), _OBJECTS], values)
+
+  return stamped.write(target, fill, {**first.facts, "merged": count})
 
 
 class Snapshot:
@@ -214,6 +248,19 @@ def _save(
   objects = reader.get_tensor(_OBJECTS)
   shutil.rmtree(path / "variables")
   return objects
+
+
+def _write(
+  path: pathlib.Path, names: Sequence[str], tensors: Sequence[tf.Tensor]
+) -> None:
+  """Writes the variables of the snapshot that is being made at `path`."""
+  with tf.device("CPU:0"):
+    tf.raw_ops.SaveV2(
+      prefix=str(path / _VARIABLES),
+      tensor_names=list(names),
+      shape_and_slices=[""] * len(names),
+      tensors=list(tensors),
+    )
 
 
 def _names(count: int) -> list[str]:

@@ -259,3 +259,13 @@ def test_a_target_is_a_loss_or_an_arm(tmp_path):
   for text, wanted in (("{log_loss = 0.5}", 0.5), ('{arm = "a"}', "a")):
     _read(tmp_path, f"target = {text}\n{ARM}")
     assert reading.read(tmp_path / "arms.toml").target == wanted
+
+
+def test_weights_of_an_arm_are_those_of_its_groups(tmp_path):
+  pair = ARM + "experiment.groups = 2\n" + OTHER + 'weights_of = "a"'
+  _, merged = _read(tmp_path, pair)
+  assert merged == Arm("b", 2, mean_of="a", of_weights=True, members=1)
+  with pytest.raises(InputError, match="weights_of should be an arm of 2 gr"):
+    _read(
+      tmp_path, ARM + "experiment.groups = 1\n" + OTHER + 'weights_of = "a"'
+    )

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from ctr_codistill import snapshots
 from ctr_codistill.criteo import synthetic
 from ctr_codistill.criteo.made import click_file
 from ctr_codistill.criteo.preparing import preparation
@@ -43,6 +44,10 @@ repeats = 2
 groups = 2
 [arm.experiment.codistill]
 burn_in_steps = 2
+[[arm]]
+name = "merged"
+repeats = 2
+weights_of = "codistilled"
 """
 
 
@@ -123,8 +128,8 @@ def read(folder, name):
 def test_the_report_has_quality_and_churn_of_each_arm(compared):
   report = json.loads((compared[0] / "out" / "report.json").read_text())
   names = [arm["name"] for arm in report["arms"]]
-  assert names == ["single", "mean of two", "codistilled"]
-  assert [arm["repeats"] for arm in report["arms"]] == [4, 2, 2]
+  assert names == ["single", "mean of two", "codistilled", "merged"]
+  assert [arm["repeats"] for arm in report["arms"]] == [4, 2, 2, 2]
   for arm in report["arms"]:
     for measure in ("log_loss", "auc", "normalized_entropy", "calibration"):
       assert arm[measure] > 0
@@ -135,13 +140,16 @@ def test_the_report_has_quality_and_churn_of_each_arm(compared):
 
 def test_what_arms_cost_is_told_relative_to_the_single(compared):
   report = json.loads((compared[0] / "out" / "report.json").read_text())
-  single, mean, pair = report["arms"]
+  single, mean, pair, merged = report["arms"]
   assert (single["training_cost"], single["serving_cost"]) == (1, 1)
   assert (mean["training_cost"], mean["serving_cost"]) == (2, 2)
   # Twice three passes, and a quarter of the rows of 10 of 12 steps asked about.
   cost = 2 * (3 + 0.25 * 10 / 12) / 3
   assert pair["training_cost"] == pytest.approx(cost)
   assert pair["serving_cost"] == 1
+  # One model of the mean weights of two groups that were trained anyway.
+  assert merged["training_cost"] == pair["training_cost"]
+  assert merged["serving_cost"] == 1
   assert single["interval"]["training_cost"] == [1, 1]
   assert "examples_per_second" not in mean
   assert pair["examples_per_second"] > 0
@@ -149,7 +157,7 @@ def test_what_arms_cost_is_told_relative_to_the_single(compared):
 
 def test_differences_are_to_the_first_arm(compared):
   report = json.loads((compared[0] / "out" / "report.json").read_text())
-  single, _, pair = report["arms"]
+  single, _, pair, _ = report["arms"]
   assert single["difference"] is None
   difference = pair["difference"]
   assert difference["paired"] == 0  # two repeats are too few
@@ -164,7 +172,20 @@ def test_differences_are_to_the_first_arm(compared):
     "single",
     "mean of two",
     "codistilled",
+    "merged",
   ]
+
+
+def test_a_merged_arm_serves_the_mean_of_the_weights(compared):
+  run = compared[0] / "out" / "runs" / "codistilled-0"
+  groups = [run / "exchange" / f"group-{g}" / "12" for g in (0, 1)]
+  merged, one, other = map(snapshots.read, (run / "merged", *groups))
+  pairs = zip(one.tensors, other.tensors)
+  for tensor, (a, b) in zip(merged.tensors, pairs, strict=True):
+    np.testing.assert_allclose(tensor, (a.numpy() + b.numpy()) / 2, rtol=1e-6)
+  assert len(read(compared[0], "merged-0")) == len(
+    read(compared[0], "codistilled-0")
+  )
 
 
 def test_churn_is_the_mean_difference_between_independent_repeats(compared):

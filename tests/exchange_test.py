@@ -82,3 +82,21 @@ def test_a_real_model_goes_around(writer, servable, tmp_path):
   facts = {"group": 1}
   exchange.publish(writer, tmp_path, 50, servable.weights, facts, keep=2)
   assert stamped.verify(tmp_path / "50") == {"group": 1, "step": 50}
+
+
+def test_the_newest_of_each_group_of_a_run_is_found(tmp_path):
+  for group, steps in ((0, (50, 100)), (1, (50,))):
+    for step in steps:
+      root = exchange.folder(tmp_path, group)
+      exchange.publish(_Writer(), root, step, [], {}, keep=5)
+  own, peers = (exchange.folder(tmp_path, group) for group in (0, 1))
+  assert exchange.newest(tmp_path) == [own / "100", peers / "50"]
+
+
+def test_a_group_without_a_snapshot_is_named(tmp_path):
+  with pytest.raises(InputError, match="should have 2 groups or more, has 0"):
+    exchange.newest(tmp_path)
+  exchange.publish(_Writer(), exchange.folder(tmp_path, 0), 5, [], {}, keep=2)
+  exchange.folder(tmp_path, 1).mkdir()
+  with pytest.raises(InputError, match="group-1 should have a snapshot"):
+    exchange.newest(tmp_path)

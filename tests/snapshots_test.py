@@ -255,3 +255,29 @@ def test_on_another_disk_files_are_copied(
   shutil.rmtree(template)
   found = _probability(Snapshot(path), features)
   assert np.array_equal(found, _own(servable, features))
+
+
+def test_a_merged_snapshot_has_the_mean_of_the_weights(publish, tmp_path):
+  one, other = (publish(tmp_path, step, seed=step) for step in (1, 2))
+  merged = snapshots.merge([one, other], tmp_path / "merged")
+  found = snapshots.read(merged)
+  pairs = zip(snapshots.read(one).tensors, snapshots.read(other).tensors)
+  for tensor, (a, b) in zip(found.tensors, pairs, strict=True):
+    np.testing.assert_allclose(tensor, (a.numpy() + b.numpy()) / 2, rtol=1e-6)
+  assert (found.step, found.facts["merged"]) == (1, 2)
+
+
+def test_a_merged_snapshot_is_a_whole_one(publish, features, tmp_path):
+  path = publish(tmp_path, 1, seed=1)
+  merged = Snapshot(snapshots.merge([path], tmp_path / "merged"))
+  found = _probability(merged, features)
+  assert np.array_equal(found, _probability(Snapshot(path), features))
+  merged.signature("serving_default")
+  assert schemas.read(merged.path / snapshots.EXTRA)
+
+
+def test_weights_of_two_graphs_are_not_merged(publish, foreign, tmp_path):
+  path = publish(tmp_path, 1, seed=1)
+  with pytest.raises(InputError, match=f"{foreign} do not fit {path}"):
+    snapshots.merge([path, foreign], tmp_path / "merged")
+  assert not (tmp_path / "merged").exists()

@@ -68,3 +68,21 @@ def latest(root: pathlib.Path) -> int | None:
   """
   steps = stamped.numbers(root)
   return steps[-1] if steps else None
+
+
+def newest(workdir: str | os.PathLike) -> list[pathlib.Path]:
+  """Returns the newest snapshot of each group of a run.
+
+  Raises:
+    InputError: there are fewer than two groups, or one has none.
+  """
+  roots = sorted(folder(workdir, 0).parent.glob("group-*"))
+  if len(roots) < 2:
+    raise InputError(
+      f"{workdir} should have 2 groups or more, has {len(roots)}"
+    )
+  steps = {root: latest(root) for root in roots}
+  for root, step in steps.items():
+    if step is None:
+      raise InputError(f"{root} should have a snapshot, has none")
+  return [root / str(step) for root, step in steps.items()]

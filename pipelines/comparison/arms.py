@@ -21,6 +21,8 @@ class Arm:
     repeats: independent trainings (or means), at least 2: churn needs a pair.
     experiments: one a repeat; empty for a mean.
     mean_of: the arm whose predictions are averaged, "" for none.
+    of_weights: whether `mean_of` means the weights of all groups of a repeat
+      instead, one model.
     teachers_of: the arm whose served models teach, "" for none.
     members: how many repeats of either make one mean or teach one repeat.
     refresh: share of the training rows, the last, that every second repeat,
@@ -31,6 +33,7 @@ class Arm:
   repeats: int
   experiments: tuple[config.Experiment, ...] = ()
   mean_of: str = ""
+  of_weights: bool = False
   teachers_of: str = ""
   members: int = 0
   refresh: float = 0.0
@@ -100,6 +103,7 @@ def check(arms: Sequence[Arm]) -> None:
 
 def _check_source(arm: Arm, known: dict[str, Arm]) -> None:
   key = "mean_of" if arm.mean_of else "teachers_of"
+  key = "weights_of" if arm.of_weights else key
   for one in arm.experiments[:1]:
     if one.exchange.what != "snapshots":
       raise InputError(
@@ -110,6 +114,11 @@ def _check_source(arm: Arm, known: dict[str, Arm]) -> None:
   if source is None or not source.experiments:
     raise InputError(
       f"arm {arm.name!r}: {key} should be an arm that is trained, is "
+      f"{arm.source!r}"
+    )
+  if arm.of_weights and source.experiments[0].groups < 2:
+    raise InputError(
+      f"arm {arm.name!r}: weights_of should be an arm of 2 groups or more, is "
       f"{arm.source!r}"
     )
   chain = [arm.name]

@@ -14,7 +14,6 @@ import pandas as pd
 
 from ctr_codistill import config
 from ctr_codistill.criteo import prepared
-from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import view
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import arm_tables
@@ -85,9 +84,7 @@ def run(
   complete = [arm for arm in file.arms if _is_complete(arm, file, trained)]
   if not complete:
     raise InputError(f"no arm came to its end: {_told(failed)}")
-  all_ = measuring.finished(
-    file.arms, Folder(output), trained, schemas.read(data)
-  )
+  all_ = measuring.finished(file.arms, Folder(output), trained, data)
   target = _target(file, all_)
   entries = measuring.entries(
     complete, all_, first=file.arms[0].name, target=target

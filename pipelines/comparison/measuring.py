@@ -1,12 +1,14 @@
 """What finished arms are worth: their entries of the report."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill import config
-from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.criteo import prepared
+from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import curves
@@ -32,6 +34,7 @@ class Finished:
     experiments: what each finished repeat was trained with, by its name.
     seen: of the same trainings.
     forwards: cost of each of their models for one example.
+    validation: shards to score with.
   """
 
   folder: Folder
@@ -39,15 +42,17 @@ class Finished:
   experiments: Mapping[str, config.Experiment]
   seen: Mapping[str, Seen]
   forwards: Mapping[config.Model, int]
+  validation: pathlib.Path
 
 
 def finished(
   arms: Sequence[Arm],
   folder: Folder,
   experiments: Mapping[str, config.Experiment],
-  schema: Schema,
+  data: pathlib.Path,
 ) -> Finished:
-  """Gathers what was seen of the trainings in `experiments`."""
+  """Gathers what was seen of the trainings in `experiments`, of `data`."""
+  schema = schemas.read(data)
   models = {
     model for one in experiments.values() for model in costs.models(one)
   }
@@ -60,6 +65,7 @@ def finished(
       for name, one in experiments.items()
     },
     {model: costs.forward(model, schema) for model in models},
+    data / prepared.VALIDATION,
   )
 
 
@@ -109,9 +115,11 @@ def final_loss(all_: Finished, arm: Arm) -> float | None:
 def _compared(arm: Arm, all_: Finished) -> comparison.Comparison:
   names = arms_.run_names(arm)
   paths = [all_.folder.predictions(name) for name in names]
-  if arm.mean_of:
-    for repeat, path in enumerate(paths):
-      members = arms_.members(arm, repeat, all_.arms[arm.mean_of])
+  for repeat, path in enumerate(paths if arm.mean_of else ()):
+    members = arms_.members(arm, repeat, all_.arms[arm.mean_of])
+    if arm.of_weights:
+      running.score_merged(all_.folder, members[0], all_.validation, path)
+    else:
       runs.mean([all_.folder.predictions(name) for name in members], path)
   found = comparison.compare(paths)
   if found.qualities is None:

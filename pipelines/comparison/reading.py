@@ -34,8 +34,10 @@ _TRAINED = (
   "members",
   "refresh",
   "mean_of",
+  "weights_of",
 )
 _MEAN = ("name", "repeats", "mean_of", "members")
+_WEIGHTS = ("name", "repeats", "weights_of")
 _SEARCH = ("arm", "holdout", "repeats", "order", "grid")
 
 
@@ -140,6 +142,10 @@ def _arm(item: Mapping[str, Any], shared: Mapping[str, Any]) -> Arm:
     return Arm(
       name, repeats, mean_of=keys.name(item, "mean_of"), members=members
     )
+  if "weights_of" in item:
+    keys.refuse_unknown(item, _WEIGHTS, where)
+    source = keys.name(item, "weights_of")
+    return Arm(name, repeats, mean_of=source, of_weights=True, members=1)
   known = _TRAINED
   if "teachers_of" not in item:
     known = tuple(key for key in _TRAINED if key != "members")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill import config
+from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
 from ctr_codistill.criteo import prepared
@@ -113,6 +114,18 @@ def snapshot(folder: Folder, name: str) -> pathlib.Path:
   if step is None:
     raise InputError(f"{root} should have a snapshot, has none")
   return root / str(step)
+
+
+def score_merged(
+  folder: Folder, name: str, validation: pathlib.Path, target: pathlib.Path
+) -> None:
+  """Predicts with the mean of the weights of all groups of a repeat."""
+  merged = folder.run(name) / "merged"
+  if not stamped.is_stamped(merged):
+    snapshots.merge(exchange.newest(folder.run(name)), merged)
+  if not target.exists():
+    predictor = predict.Predictor(Snapshot(merged))
+    predict.run(predictor, str(validation), target)
 
 
 def taught(
