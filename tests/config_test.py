@@ -135,7 +135,7 @@ OTHER = {
     "divergence_to": "each",
     "temperature": 2.0,
     "weight": "0, 5-50%:0.25",
-    "burn_in_steps": 0,
+    "burn_in_steps": 200,
     "burn_in_share": 0.1,
     "growth": 1.1,
     "staleness_half_life": 7.0,
