@@ -305,6 +305,7 @@ def test_json_gives_an_equal_experiment():
   # An overlap is of data that are shared, a delay of snapshots, by steps.
   assert defaults == {
     "data.sharing",
+    "codistill.burn_in_steps",  # there is a share
     "exchange.what",
     "exchange.every_seconds",
   }
