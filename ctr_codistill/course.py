@@ -79,6 +79,8 @@ def _parsed(text: str) -> tuple[float, tuple[_Piece, ...]]:
     own = [p.rstrip("%") for p in places if p.endswith("%") == is_share]
     if own != sorted(own, key=float):
       raise _wrong(text, "places should rise")
+    if is_share and any(float(place) > 100 for place in own):
+      raise _wrong(text, "a share should be at most 100%")
   return _value(first, text), pieces
 
 

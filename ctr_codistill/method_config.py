@@ -12,6 +12,8 @@ from ctr_codistill.course import Course
 from ctr_codistill.errors import InputError
 from ctr_codistill.fields import Checked
 
+_BURN_IN = 200  # steps
+
 
 @dataclasses.dataclass(frozen=True)
 class Codistill(Checked):
@@ -40,7 +42,7 @@ class Codistill(Checked):
     1.0, "weight of the teacher term after the burn-in", low=0
   )
   burn_in_steps: int = fields.number(
-    200, "steps before the teacher counts", low=0
+    _BURN_IN, "steps before the teacher counts", low=0
   )
   burn_in_share: float = fields.number(
     0.0,
@@ -70,6 +72,16 @@ class Codistill(Checked):
     "each a path",
     all,
   )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    # One may come from a preset and the other from a flag, which would not
+    # count.
+    if self.burn_in_share and self.burn_in_steps != _BURN_IN:
+      raise InputError(
+        "codistill.burn_in_steps should be left out unless burn_in_share is 0, "
+        f"is {self.burn_in_steps} with {self.burn_in_share:g}"
+      )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -135,7 +135,7 @@ OTHER = {
     "divergence_to": "each",
     "temperature": 2.0,
     "weight": "0, 5-50%:0.25",
-    "burn_in_steps": 0,
+    "burn_in_steps": 200,
     "burn_in_share": 0.1,
     "growth": 1.1,
     "staleness_half_life": 7.0,
@@ -305,6 +305,7 @@ def test_json_gives_an_equal_experiment():
   # An overlap is of data that are shared, a delay of snapshots, by steps.
   assert defaults == {
     "data.sharing",
+    "codistill.burn_in_steps",  # there is a share
     "exchange.what",
     "exchange.every_seconds",
   }

@@ -76,6 +76,7 @@ def test_zero_is_zero_from_first_to_last():
     ("1, 5:2, 4:3", "places should rise"),
     ("1, 9-5:2", "places should rise"),
     ("1, 50%:2, 9.5%:3", "places should rise"),
+    ("0, 50%-150%:1", "a share should be at most 100%"),
   ],
 )
 def test_what_is_no_course_is_refused(text, said):

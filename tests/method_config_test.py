@@ -31,6 +31,13 @@ def test_enough_snapshots_stay_for_a_delay():
     config.Exchange(delay_steps=50, every_seconds=1)
 
 
+def test_a_burn_in_in_steps_does_not_vanish_behind_a_share():
+  said = "burn_in_steps should be left out .*, is 9 with 0.5"
+  with pytest.raises(InputError, match=said):
+    config.Codistill(burn_in_steps=9, burn_in_share=0.5)
+  assert config.Codistill(burn_in_steps=9, burn_in_share=0.0)
+
+
 def test_ftrl_has_a_decay_of_its_own():
   fields = {"regularization": {"weight_decay": 0.1}}
   assert config.from_dict(fields)

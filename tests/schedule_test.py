@@ -19,7 +19,7 @@ def test_the_teacher_counts_from_the_end_of_the_burn_in():
 
 
 def test_a_share_of_the_steps_replaces_those_of_the_burn_in():
-  found = _weights(weight=1, burn_in_steps=9, burn_in_share=0.25)
+  found = _weights(weight=1, burn_in_share=0.25)
   assert found == [0] * 3 + [1] * 7  # from step 2.5 on
 
 

@@ -135,11 +135,10 @@ def taught(
 
   Paths are whole ones, so that the same command from elsewhere is the same run.
   """
-  value = dataclasses.asdict(experiment)
-  own = value["codistill"].get("teachers", ())
+  own = experiment.codistill
   paths = [str(path.absolute()) for path in teachers]
-  value["codistill"]["teachers"] = [*own, *paths]
-  return config.from_dict(value)
+  own = dataclasses.replace(own, teachers=(*own.teachers, *paths))
+  return dataclasses.replace(experiment, codistill=own)
 
 
 def seen(folder: Folder, name: str, groups: int) -> Seen:
