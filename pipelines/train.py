@@ -45,7 +45,9 @@ def main() -> int:
     group=_GROUP.value,
     cluster=cluster,
   )
-  worker.Worker(config_flags.experiment(), place, clock=time.time).run()
+  worker.Worker(
+    config_flags.experiment(), place, clock=time.time, sleep=time.sleep
+  ).run()
   return 0
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import pathlib
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from ctr_codistill import config
+from ctr_codistill import topology
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill import loss
 from ctr_codistill.criteo import dataset
@@ -18,6 +20,7 @@ from ctr_codistill.criteo import records
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.training import actions
+from ctr_codistill.training import following
 from ctr_codistill.training import loop
 from ctr_codistill.training import publishing
 from ctr_codistill.training import strategy as strategies
@@ -48,13 +51,15 @@ class Worker:
     place: Place,
     *,
     clock: Callable[[], float],
+    sleep: Callable[[float], None],
   ):
     """Joins the group and takes up its newest checkpoint.
 
     Args:
       experiment: the whole run.
       place: where this worker stands in it.
-      clock: gives seconds since 1970; for logs alone.
+      clock: gives seconds since 1970; for logs and deadlines alone.
+      sleep: returns after so many seconds; a reproducible run waits by it.
 
     Raises:
       InputError: a mistake in data, work directory or cluster.
@@ -71,6 +76,7 @@ class Worker:
       timeout=self._training.collective_timeout,
       start_timeout=self._training.start_timeout,
       threads=self._training.threads,
+      deterministic=self._experiment.reproducible,
     )
     self._agreement = strategies.Agreement(self._strategy)
     self._regularizers = Regularizers(
@@ -81,7 +87,12 @@ class Worker:
     self._trainer = self._new_trainer()
     self._teaching = teaching.build(
       Setting(
-        self._claim, place, self._trainer.features, self._agreement, clock
+        self._claim,
+        place,
+        self._trainer.features,
+        self._agreement,
+        clock,
+        sleep,
       )
     )
     self._journal = self._new_journal()
@@ -93,7 +104,7 @@ class Worker:
       every=self._training.average_every,
     )
     self._checkpoints = Checkpoints(
-      place.folder / "checkpoints",
+      workdir.checkpoints_folder(place.workdir, place.group),
       keep=_KEPT_CHECKPOINTS,
       model=self._trainer.model,
       optimizer=self._trainer.optimizer,
@@ -213,9 +224,11 @@ class Worker:
       found.append(Action(self._served.update, training.average_every))
     if self._validation.rows:
       found.append(Action(self._evaluation(), training.evaluate_every))
-    found += self._teaching.actions(self._publication())
+    publication = self._publication()
+    found += self._teaching.actions(publication)
     found.append(self._telling(waits))
-    return [*found, Action(self._save, training.checkpoint_every)]
+    save = self._saving(publication)
+    return [*found, Action(save, training.checkpoint_every)]
 
   def _evaluation(self) -> Callable[[int], None]:
     return actions.evaluate(
@@ -228,9 +241,19 @@ class Worker:
       workers=self._claim.share.workers,
     )
 
-  def _save(self, step: int) -> None:
-    if self._place.cluster.is_chief:
+  def _saving(
+    self, publication: Callable[[int], None]
+  ) -> Callable[[int], None]:
+    def save(step: int) -> None:
+      if not self._place.cluster.is_chief:
+        return
+      if self._experiment.reproducible:
+        # What was not written before a checkpoint is not made again after it,
+        # and peers would wait for it for ever.
+        publication.wait()
       self._checkpoints.save(step)
+
+    return save
 
   def _root(self) -> pathlib.Path:
     return exchange.folder(self._place.workdir, self._place.group)
@@ -243,6 +266,7 @@ class Worker:
       self._model, schema, place.data, place.folder / "template"
     )
     keep = self._experiment.exchange.keep
+    needed_from = self._needed_from()
 
     def write(step: int, weights: Sequence[tf.Tensor]) -> None:
       facts = {
@@ -251,12 +275,35 @@ class Worker:
         "published": self._clock(),
       }
       self._published += exchange.publish(
-        writer, self._root(), step, weights, facts, keep=keep
+        writer,
+        self._root(),
+        step,
+        weights,
+        facts,
+        keep=keep,
+        needed_from=needed_from(),
       )
 
     return publishing.Publisher(
-      self._served.weights, write, self._journal.scalars, stop=self._stop
+      self._served.weights,
+      write,
+      self._journal.scalars,
+      stop=self._stop,
+      skips=not self._experiment.reproducible,
     )
+
+  def _needed_from(self) -> Callable[[], float]:
+    """Returns what tells the oldest step that a peer may still ask for."""
+    if not self._experiment.reproducible:
+      return lambda: math.inf
+    around = self._experiment.exchange
+    groups = topology.peers(around.topology, self._claim.share.groups)
+    learners = [
+      workdir.checkpoints_folder(self._place.workdir, group)
+      for group, peers in enumerate(groups)
+      if self._place.group in peers
+    ]
+    return lambda: following.needed_from(learners, around)
 
 
 def _seed(seed: int, group: int) -> int:
