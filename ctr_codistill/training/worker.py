@@ -2,17 +2,18 @@
 
 import contextlib
 import logging
-import math
 import pathlib
+import types
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from ctr_codistill import config
-from ctr_codistill import topology
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill import loss
 from ctr_codistill.criteo import dataset
@@ -20,8 +21,9 @@ from ctr_codistill.criteo import records
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.training import actions
-from ctr_codistill.training import following
+from ctr_codistill.training import leaving
 from ctr_codistill.training import loop
+from ctr_codistill.training import manifest
 from ctr_codistill.training import publishing
 from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training import teaching
@@ -40,6 +42,7 @@ from ctr_codistill.training.workdir import Place
 _LOG = logging.getLogger(__name__)
 _READERS = 1  # more do not pay: one makes more rows than any step takes
 _KEPT_CHECKPOINTS = 2
+_UNKNOWN: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Worker:
@@ -52,6 +55,7 @@ class Worker:
     *,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    surroundings: Mapping[str, Any] = _UNKNOWN,
   ):
     """Joins the group and takes up its newest checkpoint.
 
@@ -60,11 +64,13 @@ class Worker:
       place: where this worker stands in it.
       clock: gives seconds since 1970; for logs and deadlines alone.
       sleep: returns after so many seconds; a reproducible run waits by it.
+      surroundings: software and machine, for the manifest of the run.
 
     Raises:
       InputError: a mistake in data, work directory or cluster.
     """
     self._claim = workdir.claim(place, experiment)
+    manifest.claim(place.workdir, experiment, place.data, surroundings)
     self._experiment = self._claim.experiment
     self._place, self._clock = place, clock
     self._published = 0  # bytes
@@ -261,28 +267,13 @@ class Worker:
   def _publication(self) -> Callable[[int], None]:
     if not self._place.cluster.is_chief:
       return lambda step: None
-    place, schema = self._place, self._claim.schema
-    writer = publishing.writer(
-      self._model, schema, place.data, place.folder / "template"
+    names = [weight.name for weight in self._served.model.weights]
+    leave = leaving.writer(
+      self._claim, self._place, self._model, names, self._clock
     )
-    keep = self._experiment.exchange.keep
-    needed_from = self._needed_from()
 
     def write(step: int, weights: Sequence[tf.Tensor]) -> None:
-      facts = {
-        "group": place.group,
-        "schema": schema.fingerprint,
-        "published": self._clock(),
-      }
-      self._published += exchange.publish(
-        writer,
-        self._root(),
-        step,
-        weights,
-        facts,
-        keep=keep,
-        needed_from=needed_from(),
-      )
+      self._published += leave(step, weights)
 
     return publishing.Publisher(
       self._served.weights,
@@ -291,19 +282,6 @@ class Worker:
       stop=self._stop,
       skips=not self._experiment.reproducible,
     )
-
-  def _needed_from(self) -> Callable[[], float]:
-    """Returns what tells the oldest step that a peer may still ask for."""
-    if not self._experiment.reproducible:
-      return lambda: math.inf
-    around = self._experiment.exchange
-    groups = topology.peers(around.topology, self._claim.share.groups)
-    learners = [
-      workdir.checkpoints_folder(self._place.workdir, group)
-      for group, peers in enumerate(groups)
-      if self._place.group in peers
-    ]
-    return lambda: following.needed_from(learners, around)
 
 
 def _seed(seed: int, group: int) -> int:
