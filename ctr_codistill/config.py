@@ -90,6 +90,12 @@ class Training(Checked):
   summarize_every: int = fields.number(
     10, "steps between writes of what was logged", low=1
   )
+  checksum_every: int = fields.number(
+    1000,
+    "steps between comparisons of the weights of a group's workers, which stop"
+    " when they differ; 0: never",
+    low=0,
+  )
   collective_timeout: float = fields.positive(
     120.0, "seconds until a worker that does not answer ends its group"
   )

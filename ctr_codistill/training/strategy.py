@@ -177,8 +177,10 @@ class Agreement:
     self._sum = tf.function(
       lambda value: strategy.run(_all_reduce, [value]), autograph=False
     )
-    self._alone = strategy.num_replicas_in_sync == 1
-    self._chief = self._alone or strategy.cluster_resolver.task_id == 0
+    self.workers = strategy.num_replicas_in_sync
+    self._alone = self.workers == 1
+    self.worker = 0 if self._alone else strategy.cluster_resolver.task_id
+    self._chief = self.worker == 0
 
   def sum(self, values: np.ndarray) -> np.ndarray:
     """Returns the sum over workers of float64 `[n]`; all must call it."""

@@ -21,6 +21,7 @@ from ctr_codistill.criteo import records
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.training import actions
+from ctr_codistill.training import alarm
 from ctr_codistill.training import leaving
 from ctr_codistill.training import loop
 from ctr_codistill.training import manifest
@@ -226,6 +227,9 @@ class Worker:
     """Returns the actions; at the end the checkpoint is the last."""
     training = self._training
     found = [Action(self._journal.write, training.summarize_every)]
+    if training.checksum_every and self._claim.share.workers > 1:
+      # Before anything is published or saved.
+      found.append(Action(self._comparison(), training.checksum_every))
     if self._served.averages:
       found.append(Action(self._served.update, training.average_every))
     if self._validation.rows:
@@ -235,6 +239,11 @@ class Worker:
     found.append(self._telling(waits))
     save = self._saving(publication)
     return [*found, Action(save, training.checkpoint_every)]
+
+  def _comparison(self) -> Callable[[int], None]:
+    return alarm.compare_replicas(
+      self._trainer.model.weights, self._strategy, self._agreement
+    )
 
   def _evaluation(self) -> Callable[[int], None]:
     return actions.evaluate(
