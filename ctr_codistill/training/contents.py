@@ -62,4 +62,6 @@ def read(folder: pathlib.Path, step: int) -> Contents:
 
 def _bytes(weight: tf.Tensor) -> np.ndarray:
   """Returns the bytes of a tensor without a copy: it may be a table."""
-  return np.asarray(memoryview(weight)).reshape(-1).view(np.uint8)
+  with tf.device("CPU:0"):
+    held = tf.identity(weight)
+  return np.asarray(memoryview(held)).reshape(-1).view(np.uint8)
