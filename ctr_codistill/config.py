@@ -90,6 +90,12 @@ class Training(Checked):
   summarize_every: int = fields.number(
     10, "steps between writes of what was logged", low=1
   )
+  checksum_every: int = fields.number(
+    1000,
+    "steps between comparisons of the weights of a group's workers, which stop"
+    " when they differ; 0: never",
+    low=0,
+  )
   collective_timeout: float = fields.positive(
     120.0, "seconds until a worker that does not answer ends its group"
   )
@@ -105,6 +111,13 @@ class Experiment(Checked):
 
   groups: int = fields.number(2, "groups that train side by side", low=1)
   workers: int = fields.number(1, "workers of each group", low=1)
+  reproducible: bool = fields.ruled(
+    False,
+    "the same bits in every run of the same flags, data, software and kind of"
+    " machine; groups wait for one another",
+    "true or false",
+    lambda value: True,
+  )
   data: Data = dataclasses.field(default_factory=Data)
   model: Model = dataclasses.field(default_factory=Model)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
@@ -134,6 +147,30 @@ class Experiment(Checked):
     self._check_decay()
     if self.exchange.what == "predictions":
       self._check_predictions()
+    if self.reproducible:
+      self._check_reproducible()
+
+  def _check_reproducible(self) -> None:
+    for name, value, rule, holds in (
+      ("training.threads", self.training.threads, "at least 1", bool),
+      ("exchange.every_seconds", self.exchange.every_seconds, "0", _is_zero),
+      (
+        "exchange.what",
+        self.exchange.what,
+        "snapshots",
+        lambda what: what == "snapshots",
+      ),
+    ):
+      if not holds(value):
+        raise InputError(
+          f"{name} should be {rule} with reproducible, is {value!r}"
+        )
+    for group in overrides.groups(self.per_group, self.groups):
+      if for_group(self, group).exchange != self.exchange:
+        raise InputError(
+          "per_group: exchange should be the same in all groups with "
+          f"reproducible, is another in group {group}"
+        )
 
   def _check_decay(self) -> None:
     decay = self.regularization.weight_decay
@@ -159,6 +196,10 @@ class Experiment(Checked):
           f"{name} is for snapshots, of which exchange.what=predictions asks "
           f"none; is {value!r}"
         )
+
+
+def _is_zero(value: float) -> bool:
+  return value == 0
 
 
 def for_group(experiment: Experiment, group: int) -> Experiment:

@@ -121,6 +121,11 @@ class Exchange(Checked):
     low=0,
   )
   keep: int = fields.number(3, "newest snapshots of a group that stay", low=2)
+  wait_timeout: float = fields.positive(
+    600.0,
+    "seconds, in a reproducible run, until a peer's snapshot that never comes"
+    " ends the group",
+  )
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -139,6 +144,15 @@ class Exchange(Checked):
         f"{self.delay_steps} steps, published every {self.every_steps}, is "
         f"{self.keep}"
       )
+
+  def due(self, step: int) -> int:
+    """Returns the step of the teacher after `step` steps, below 1 for none.
+
+    That of a reproducible run, where it is a function of the student's step: a
+    period behind, so that groups of one speed hardly wait for one another.
+    """
+    periods = max(math.ceil(self.delay_steps / self.every_steps), 1)
+    return (step // self.every_steps - periods) * self.every_steps
 
 
 @dataclasses.dataclass(frozen=True)

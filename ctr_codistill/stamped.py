@@ -9,6 +9,7 @@ what is stamped and whose sums hold.
 import errno
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -154,11 +155,17 @@ def numbers(root: str | os.PathLike) -> list[int]:
   )
 
 
-def keep_newest(root: str | os.PathLike, count: int) -> None:
-  """Deletes all but the `count` newest stamped directories in `root`."""
+def keep_newest(
+  root: str | os.PathLike, count: int, *, below: float = math.inf
+) -> None:
+  """Deletes all but the `count` newest stamped directories in `root`.
+
+  One whose number is not below `below` stays as well.
+  """
   found = numbers(root)
   for number in found[: max(len(found) - count, 0)]:
-    delete(pathlib.Path(root) / str(number))
+    if number < below:
+      delete(pathlib.Path(root) / str(number))
 
 
 def delete(path: str | os.PathLike) -> None:

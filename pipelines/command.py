@@ -23,9 +23,17 @@ from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
 
-def run(main: Callable[[], int | None]) -> None:
-  """Parses the flags, calls `main` and exits with the status it returns."""
-  app.run(lambda argv: _ended(main, argv))
+def run(main: Callable[..., int | None], *, takes_words: bool = False) -> None:
+  """Parses the flags, calls `main` and exits with the status it returns.
+
+  Args:
+    main: the script.
+    takes_words: whether it is called with what is no flag; else none may be.
+  """
+  if takes_words:
+    app.run(lambda argv: _ended(lambda: main(*argv[1:]), argv[:1]))
+  else:
+    app.run(lambda argv: _ended(main, argv))
 
 
 def require(*names: str) -> None:

@@ -18,6 +18,7 @@ from ctr_codistill.training.workdir import Place
 from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
+from pipelines import surroundings
 
 _DATA = flags.DEFINE_string(
   "data", None, "directory that prepare wrote, here or s3://"
@@ -45,7 +46,13 @@ def main() -> int:
     group=_GROUP.value,
     cluster=cluster,
   )
-  worker.Worker(config_flags.experiment(), place, clock=time.time).run()
+  worker.Worker(
+    config_flags.experiment(),
+    place,
+    clock=time.time,
+    sleep=time.sleep,
+    surroundings=surroundings.read(),
+  ).run()
   return 0
 
 

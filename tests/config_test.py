@@ -11,6 +11,7 @@ from ctr_codistill.errors import InputError
 WRONG = [
   ("groups", 0, "experiment.groups should be at least 1, is 0"),
   ("workers", -1, "experiment.workers should be at least 1, is -1"),
+  ("reproducible", "yes", "reproducible .* of type bool, is 'yes'"),
   ("data.sharing", "own", "same, disjoint, coordinated, is 'own'"),
   ("data.overlap", 1.5, "data.overlap .* at least 0, at most 1, is 1.5"),
   ("data.window_rows", 0, "data.window_rows should be at least 1, is 0"),
@@ -51,6 +52,7 @@ WRONG = [
   ("training.average_decay", 1.0, "at least 0, at most 0.9999, is 1.0"),
   ("training.average_every", 0, "should be at least 1, is 0"),
   ("training.summarize_every", 0, "should be at least 1, is 0"),
+  ("training.checksum_every", -1, "should be at least 0, is -1"),
   ("training.collective_timeout", 0.0, "should be above 0, is 0.0"),
   ("training.start_timeout", 0.0, "should be above 0, is 0.0"),
   ("training.threads", -2, "training.threads .* at least 0, is -2"),
@@ -71,6 +73,7 @@ WRONG = [
   ("exchange.max_staleness_steps", -1, "should be at least 0, is -1"),
   ("exchange.delay_steps", -1, "should be at least 0, is -1"),
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
+  ("exchange.wait_timeout", 0.0, "wait_timeout should be above 0, is 0.0"),
   ("regularization.weight_decay", "0, 5:-1", "at least 0, is '0, 5:-1'"),
   ("regularization.embedding_l2", -1, "at least 0, is '-1'"),
   ("regularization.dropout", "0, 5:1", "at most 0.99, is '0, 5:1'"),
@@ -83,6 +86,7 @@ WRONG = [
 OTHER = {
   "groups": 3,
   "workers": 2,
+  "reproducible": True,
   "data": {"sharing": "same", "overlap": 0.5, "window_rows": 7},
   "model": {
     "name": "dcn",
@@ -126,6 +130,7 @@ OTHER = {
     "average_decay": 0.95,
     "average_every": 8,
     "summarize_every": 12,
+    "checksum_every": 16,
     "collective_timeout": 13.5,
     "start_timeout": 14.5,
     "threads": 1,
@@ -150,6 +155,7 @@ OTHER = {
     "max_staleness_steps": 100,
     "delay_steps": 28,
     "keep": 4,
+    "wait_timeout": 15.5,
   },
   "regularization": {
     "weight_decay": "0.0001, 33%:1e-05, 67%:0",

@@ -62,3 +62,29 @@ def test_a_group_may_have_a_method_of_its_own_but_not_a_topology():
   assert own.regularization.dropout == "0.5"
   with pytest.raises(InputError, match=r"not .*exchange\.topology"):
     config.from_dict({"per_group": ["1:exchange.topology=ring"]})
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "rule"),
+  [
+    ("training.threads", 0, "at least 1"),
+    ("exchange.every_seconds", 1.0, "0"),
+    ("exchange.what", "predictions", "snapshots"),
+  ],
+)
+def test_what_depends_on_time_or_cores_does_not_repeat(name, value, rule):
+  section, field = name.split(".")
+  fields = {"reproducible": True, "training": {"threads": 1}}
+  assert config.from_dict(fields).reproducible
+  fields.setdefault(section, {})[field] = value
+  said = f"{name} should be {rule} with reproducible, is {value!r}"
+  with pytest.raises(InputError, match=said):
+    config.from_dict(fields)
+
+
+def test_groups_that_repeat_publish_at_the_same_steps():
+  fields = {"training": {"threads": 1}}
+  fields["per_group"] = ["1:exchange.every_steps=7"]
+  assert config.from_dict(fields)
+  with pytest.raises(InputError, match=r"exchange should be .* in group 1"):
+    config.from_dict(fields | {"reproducible": True})

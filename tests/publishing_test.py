@@ -38,7 +38,7 @@ def trainer(schema, tiny):
 class _Group:
   """A tiny group that publishes; its writes wait while `go` is not set."""
 
-  def __init__(self, trainer, writer, root, rows, make, decay):
+  def __init__(self, trainer, writer, root, rows, make, decay, skips):
     self.trainer, self.root, self._rows = trainer, root, rows
     self.go, self.told, self.written = threading.Event(), [], []
     self._writer, self.step = writer, 0
@@ -49,6 +49,7 @@ class _Group:
       self._write,
       lambda step, figures: self.told.append((step, figures)),
       stop=STOP,
+      skips=skips,
     )
 
   def _write(self, step, weights):
@@ -73,9 +74,10 @@ def make(trainer, writer, tiny, schema, rows, tmp_path):
   """A function: a group with this decay of its average."""
   made = []
 
-  def group(decay=0.0):
+  def group(decay=0.0, skips=True):
     copy = lambda: networks.build(tiny, schema, seed=2)  # noqa: E731
-    made.append(_Group(trainer, writer, tmp_path / "x", rows, copy, decay))
+    given = trainer, writer, tmp_path / "x", rows, copy, decay, skips
+    made.append(_Group(*given))
     return made[-1]
 
   yield group
@@ -117,6 +119,16 @@ def test_a_step_that_comes_while_one_is_written_is_left_out(make):
   group.publish(16)
   group.publish.wait()
   assert stamped.numbers(group.root) == [4, 16]
+
+
+def test_none_is_left_out_where_peers_count_on_each(make):
+  group = make(skips=False)
+  group.publish(4)
+  threading.Thread(target=group.go.set).start()
+  group.publish(8)
+  group.publish.wait()
+  assert group.written == [4, 8]
+  assert group.told == []
 
 
 def test_the_last_step_is_never_left_out_and_waited_for(make):

@@ -172,3 +172,14 @@ def test_a_block_is_read_where_the_caller_wants_it(tmp_path):
     records.read_block_into(shards, block, place[first : first + 4])
   records.read_block_into(shards, 4, place[16:])
   np.testing.assert_array_equal(place, _rows(18))
+
+
+def test_a_digest_is_of_the_rows_and_of_their_order(tmp_path):
+  one = records.digest(_write(tmp_path / "a", 18))
+  assert one == records.digest(_write(tmp_path / "b", 18, parts=7))
+  assert one != records.digest(_write(tmp_path / "c", 17))
+  path = tmp_path / "a" / "shard-00001.rows"
+  data = bytearray(path.read_bytes())
+  data[-1] ^= 1
+  path.write_bytes(data)
+  assert one != records.digest(records.open_shards(tmp_path / "a", SCHEMA))

@@ -18,11 +18,13 @@ from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.errors import InputError
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.serving import Servable
 from ctr_codistill.snapshots import Writer
 from ctr_codistill.training import actions
+from ctr_codistill.training import alarm
 from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training.checkpoints import Checkpoints
 from ctr_codistill.training.regularizers import Regularizers
@@ -200,6 +202,26 @@ def _taught(agreement, prepared, root, index):
   return {"teacher/steps": steps, "teacher/left": teacher.newer()}
 
 
+def _alarmed(strategy, agreement, prepared, index):
+  """Returns what both say when one number of worker 1 is another, by a bit."""
+  own = trainer(strategy, prepared, "adagrad")
+  compare = alarm.compare_replicas(own.model.weights, strategy, agreement)
+  compare(0)
+  if index:
+    kernel = strategy.experimental_local_results(own.model.weights[1])[0]
+    value = kernel.numpy()
+    value.flat[-1] = np.nextafter(value.flat[-1], np.float32(9))
+    kernel.assign(value)
+  try:
+    compare(5)
+  except InputError as error:
+    return {
+      "alarm/said": str(error),
+      "alarm/name": own.model.weights[1].name,
+    }
+  return {}
+
+
 def main(prepared, checkpoints, output):
   cluster = strategies.from_tf_config(os.environ["TF_CONFIG"])
   strategy = strategies.start(cluster, timeout=60, threads=1)
@@ -215,6 +237,7 @@ def main(prepared, checkpoints, output):
     )
   own = output.with_suffix(".peer")
   found |= _taught(agreement, prepared, own, cluster.index)
+  found |= _alarmed(strategy, agreement, prepared, cluster.index)
   agreement.wait()
   np.savez(output, **found)
 

@@ -114,3 +114,12 @@ def test_a_group_goes_on_from_its_checkpoint_with_the_same_bits(found, name):
   for worker in found:
     assert worker[f"{name}/resumed/step"] == 4
     assert np.array_equal(worker[f"{name}/resumed"], worker[f"{name}/group"])
+
+
+def test_a_worker_whose_weights_are_others_stops_all(found):
+  for worker in found:
+    said, name = str(worker["alarm/said"]), str(worker["alarm/name"])
+    assert said.startswith(
+      f"variable {name} should be the same on all workers after step 5, is "
+      "another on worker 1 than on worker 0"
+    )

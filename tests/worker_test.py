@@ -23,7 +23,7 @@ for number, (group, training) in enumerate(json.load(sys.stdin)):
     "training": {"batch_size": 16, **training},
   })
   place = Place(prepared, runs / str(number), group=group, cluster=Cluster())
-  worker = Worker(experiment, place, clock=time.time)
+  worker = Worker(experiment, place, clock=time.time, sleep=time.sleep)
   weights = b"".join(w.numpy().tobytes() for w in worker._trainer.model.weights)
   found.append(hashlib.sha256(weights).hexdigest())
 print(json.dumps(found))

@@ -1,5 +1,6 @@
 """The exchange: groups leave snapshots there and wait for nobody."""
 
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -26,11 +27,13 @@ def publish(
   facts: Mapping[str, Any],
   *,
   keep: int,
+  needed_from: float = math.inf,
 ) -> int:
   """Leaves snapshot `step` in `root` and deletes all but the `keep` newest.
 
-  A snapshot that is there already (its group was started again from an earlier
-  step) stays as it is. Returns the snapshot's bytes.
+  Those from step `needed_from` on stay, however many they are. A snapshot that
+  is there already (its group was started again from an earlier step) stays as
+  it is. Returns the snapshot's bytes.
 
   Raises:
     InputError: it could not be written, and why.
@@ -39,7 +42,7 @@ def publish(
     if not stamped.is_stamped(root / str(step)):
       writer.write(root, step, weights, facts)
     size = stamped.size(root / str(step))
-    stamped.keep_newest(root, keep)
+    stamped.keep_newest(root, keep, below=needed_from)
     return size
   except (OSError, tf.errors.OpError) as error:
     raise InputError(

@@ -88,6 +88,20 @@ class Teacher:
     """
     return self._readers[peer].has(step, self._snapshots.get(peer))
 
+  def awaited(self, peer: int, step: int) -> bool:
+    """Tells whether snapshot `step` of `peer` is in use or ready to be taken.
+
+    It is looked for anew with each call until it is: one that is not there, or
+    cannot be read, may be written yet.
+    """
+    used = self._snapshots.get(peer)
+    if used and used.step == step:
+      return True
+    found = self.has(peer, step)
+    if found is False:
+      self._readers[peer].clear()
+    return bool(found)
+
   def take(self, steps: Sequence[int]) -> list[str]:
     """Takes the snapshots of the given steps, -1 for none, in order of `peers`.
 

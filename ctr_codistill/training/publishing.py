@@ -29,7 +29,8 @@ class Publisher:
   """Publishes at the steps it is called with; never two at once.
 
   A step that comes while the one before is still being written is left out: to
-  queue would hold a further copy, to wait would stall the training for it.
+  queue would hold a further copy, to wait would stall the training for it. In a
+  reproducible run peers count on every one, so it waits.
   """
 
   def __init__(
@@ -39,6 +40,7 @@ class Publisher:
     tell: Callable[[int, dict[str, float]], None],
     *,
     stop: int,
+    skips: bool = True,
   ):
     """Has published nothing yet.
 
@@ -47,7 +49,9 @@ class Publisher:
       write: makes a snapshot of a step and its weights; called in a thread.
       tell: takes figures of a step for the log.
       stop: the last step; it is never left out, and waited for.
+      skips: whether others may be left out.
     """
+    self._skips = skips
     self._copy, self._write, self._tell, self._stop = copy, write, tell, stop
     self._thread = ThreadPoolExecutor(1, "publish")
     self._step, self._skipped = 0, 0
@@ -59,7 +63,7 @@ class Publisher:
     Raises:
       InputError: the publication before this one failed, or the last one did.
     """
-    if self.busy and step < self._stop:
+    if self._skips and self.busy and step < self._stop:
       self._skip(step)
       return
     self.wait()

@@ -88,6 +88,7 @@ def start(
   timeout: float,
   start_timeout: float = 300.0,
   threads: int = 0,
+  deterministic: bool = False,
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
   """Joins the cluster; returns when all its workers have. First use of TF.
 
@@ -97,10 +98,13 @@ def start(
     start_timeout: seconds until this process ends, with status 1 and the place
       where it waits, because a worker never came.
     threads: of this worker; 0 means all cores.
+    deterministic: whether every operation gives the same bits each time.
 
   Raises:
     InputError: the worker's port is taken, or it sees more than one GPU.
   """
+  if deterministic:
+    tf.config.experimental.enable_op_determinism()
   if len(cluster.workers) > 1:
     _check_port(cluster.workers[cluster.index])
   tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -127,6 +131,8 @@ def start(
   faulthandler.dump_traceback_later(start_timeout, exit=True)
   strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
   faulthandler.cancel_dump_traceback_later()
+  if deterministic:
+    _assert_deterministic()
   replicas = len(strategy.extended.worker_devices)
   if replicas != 1:
     raise InputError(
@@ -134,6 +140,19 @@ def start(
       "GPU, each with its own CUDA_VISIBLE_DEVICES"
     )
   return strategy
+
+
+def _assert_deterministic() -> None:
+  """Raises RuntimeError unless operations are deterministic.
+
+  TensorFlow has no public question for it, but refuses then to draw numbers
+  without a seed.
+  """
+  try:
+    tf.random.uniform([])
+  except RuntimeError:
+    return
+  raise RuntimeError("determinism of operations should be on, is off")
 
 
 def _check_port(address: str) -> None:
@@ -158,8 +177,10 @@ class Agreement:
     self._sum = tf.function(
       lambda value: strategy.run(_all_reduce, [value]), autograph=False
     )
-    self._alone = strategy.num_replicas_in_sync == 1
-    self._chief = self._alone or strategy.cluster_resolver.task_id == 0
+    self.workers = strategy.num_replicas_in_sync
+    self._alone = self.workers == 1
+    self.worker = 0 if self._alone else strategy.cluster_resolver.task_id
+    self._chief = self.worker == 0
 
   def sum(self, values: np.ndarray) -> np.ndarray:
     """Returns the sum over workers of float64 `[n]`; all must call it."""

@@ -23,6 +23,7 @@ from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.training import actions
+from ctr_codistill.training import following
 from ctr_codistill.training import workdir
 from ctr_codistill.training.loop import Action
 from ctr_codistill.training.opinions import FromPredictions
@@ -46,6 +47,12 @@ class Setting:
   features: Callable[[tf.Tensor], dict[str, tf.Tensor]]
   agreement: Agreement
   clock: Callable[[], float]
+  sleep: Callable[[float], None]
+
+  @property
+  def is_reproducible(self) -> bool:
+    """Whether the teacher's step is a function of the student's."""
+    return self.claim.experiment.reproducible
 
   @property
   def codistill(self) -> config.Codistill:
@@ -100,15 +107,21 @@ class BySnapshots:
       fixed=[_fixed(path, schema) for path in fixed],
       reduction=setting.reduction,
     )
+    self._following = following.Following(
+      self._teacher, setting.exchange, setting.claim.all_steps
+    )
     self._refresh = actions.refresh_teacher(self._teacher, setting.agreement)
+    if setting.is_reproducible:
+      self._refresh = self._following.action(setting.clock, setting.sleep)
 
   def begin(self, start: int) -> Opinions:
     """Takes what peers have published; returns the opinions from a step on."""
-    delay = self._exchange.delay_steps
-    self._teacher.look(at_most=start - delay if delay else math.inf)
-    self._teacher.wait()
-    self._refresh(start)
-    setting = self._setting
+    setting, delay = self._setting, self._exchange.delay_steps
+    if not setting.is_reproducible:
+      self._teacher.look(at_most=start - delay if delay else math.inf)
+      self._teacher.wait()
+    if start < setting.claim.steps:
+      self._refresh(start)
     return FromSnapshots(
       self._teacher,
       setting.features,
@@ -150,6 +163,9 @@ class BySnapshots:
   def _look(self, step: int) -> None:
     """Starts to read what may be taken over at the next look's step."""
     delay, every = self._exchange.delay_steps, self._exchange.every_steps
+    if self._setting.is_reproducible:
+      self._following.look((step // every + 1) * every)
+      return
     if not delay:
       self._teacher.look()
       return

@@ -40,6 +40,11 @@ class Place:
     return group_folder(self.workdir, self.group)
 
 
+def checkpoints_folder(workdir: pathlib.Path, group: int) -> pathlib.Path:
+  """Returns where the checkpoints of `group` lie, one a step."""
+  return group_folder(workdir, group) / "checkpoints"
+
+
 def group_folder(workdir: pathlib.Path, group: int) -> pathlib.Path:
   """Returns where `group` keeps checkpoints, events, logs and progress."""
   return workdir / f"group-{group}"
@@ -49,7 +54,7 @@ def group_folder(workdir: pathlib.Path, group: int) -> pathlib.Path:
 class Claim:
   """What a worker trains on: feature spec, rows, its share of them, steps.
 
-  `experiment` is as its group has it.
+  `experiment` is as its group has it, `all_steps` what each group trains.
   """
 
   experiment: config.Experiment
@@ -57,6 +62,7 @@ class Claim:
   shards: Shards
   share: Share
   span: Span
+  all_steps: tuple[int, ...]
 
   @property
   def steps(self) -> int:
@@ -85,7 +91,14 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   shards = records.open_shards(place.data / "train", schema)
   share = _share(experiment, place)
   own = config.for_group(experiment, place.group)
-  span = _span(own.training, shards, share)
+  spans = [
+    _span(
+      config.for_group(experiment, group).training,
+      shards,
+      dataclasses.replace(share, group=group),
+    )
+    for group in range(experiment.groups)
+  ]
   for path in own.codistill.teachers:
     check_teacher(stamped.facts(path), path, schema)
   _claim_workdir(
@@ -93,7 +106,14 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
     experiment,
     {"schema": schema.fingerprint, "rows": shards.rows},
   )
-  return Claim(own, schema, shards, share, span)
+  return Claim(
+    own,
+    schema,
+    shards,
+    share,
+    spans[place.group],
+    tuple(span.steps for span in spans),
+  )
 
 
 def check_teacher(facts: Mapping[str, Any], path: str, schema: Schema) -> None:

@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import pathlib
+import types
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +21,10 @@ from ctr_codistill.criteo import records
 from ctr_codistill.models import networks
 from ctr_codistill.models import optimizers
 from ctr_codistill.training import actions
+from ctr_codistill.training import alarm
+from ctr_codistill.training import leaving
 from ctr_codistill.training import loop
+from ctr_codistill.training import manifest
 from ctr_codistill.training import publishing
 from ctr_codistill.training import strategy as strategies
 from ctr_codistill.training import teaching
@@ -37,6 +43,7 @@ from ctr_codistill.training.workdir import Place
 _LOG = logging.getLogger(__name__)
 _READERS = 1  # more do not pay: one makes more rows than any step takes
 _KEPT_CHECKPOINTS = 2
+_UNKNOWN: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Worker:
@@ -48,18 +55,23 @@ class Worker:
     place: Place,
     *,
     clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    surroundings: Mapping[str, Any] = _UNKNOWN,
   ):
     """Joins the group and takes up its newest checkpoint.
 
     Args:
       experiment: the whole run.
       place: where this worker stands in it.
-      clock: gives seconds since 1970; for logs alone.
+      clock: gives seconds since 1970; for logs and deadlines alone.
+      sleep: returns after so many seconds; a reproducible run waits by it.
+      surroundings: software and machine, for the manifest of the run.
 
     Raises:
       InputError: a mistake in data, work directory or cluster.
     """
     self._claim = workdir.claim(place, experiment)
+    manifest.claim(place.workdir, experiment, place.data, surroundings)
     self._experiment = self._claim.experiment
     self._place, self._clock = place, clock
     self._published = 0  # bytes
@@ -71,6 +83,7 @@ class Worker:
       timeout=self._training.collective_timeout,
       start_timeout=self._training.start_timeout,
       threads=self._training.threads,
+      deterministic=self._experiment.reproducible,
     )
     self._agreement = strategies.Agreement(self._strategy)
     self._regularizers = Regularizers(
@@ -81,7 +94,12 @@ class Worker:
     self._trainer = self._new_trainer()
     self._teaching = teaching.build(
       Setting(
-        self._claim, place, self._trainer.features, self._agreement, clock
+        self._claim,
+        place,
+        self._trainer.features,
+        self._agreement,
+        clock,
+        sleep,
       )
     )
     self._journal = self._new_journal()
@@ -93,7 +111,7 @@ class Worker:
       every=self._training.average_every,
     )
     self._checkpoints = Checkpoints(
-      place.folder / "checkpoints",
+      workdir.checkpoints_folder(place.workdir, place.group),
       keep=_KEPT_CHECKPOINTS,
       model=self._trainer.model,
       optimizer=self._trainer.optimizer,
@@ -209,13 +227,23 @@ class Worker:
     """Returns the actions; at the end the checkpoint is the last."""
     training = self._training
     found = [Action(self._journal.write, training.summarize_every)]
+    if training.checksum_every and self._claim.share.workers > 1:
+      # Before anything is published or saved.
+      found.append(Action(self._comparison(), training.checksum_every))
     if self._served.averages:
       found.append(Action(self._served.update, training.average_every))
     if self._validation.rows:
       found.append(Action(self._evaluation(), training.evaluate_every))
-    found += self._teaching.actions(self._publication())
+    publication = self._publication()
+    found += self._teaching.actions(publication)
     found.append(self._telling(waits))
-    return [*found, Action(self._save, training.checkpoint_every)]
+    save = self._saving(publication)
+    return [*found, Action(save, training.checkpoint_every)]
+
+  def _comparison(self) -> Callable[[int], None]:
+    return alarm.compare_replicas(
+      self._trainer.model.weights, self._strategy, self._agreement
+    )
 
   def _evaluation(self) -> Callable[[int], None]:
     return actions.evaluate(
@@ -228,9 +256,19 @@ class Worker:
       workers=self._claim.share.workers,
     )
 
-  def _save(self, step: int) -> None:
-    if self._place.cluster.is_chief:
+  def _saving(
+    self, publication: Callable[[int], None]
+  ) -> Callable[[int], None]:
+    def save(step: int) -> None:
+      if not self._place.cluster.is_chief:
+        return
+      if self._experiment.reproducible:
+        # What was not written before a checkpoint is not made again after it,
+        # and peers would wait for it for ever.
+        publication.wait()
       self._checkpoints.save(step)
+
+    return save
 
   def _root(self) -> pathlib.Path:
     return exchange.folder(self._place.workdir, self._place.group)
@@ -238,24 +276,20 @@ class Worker:
   def _publication(self) -> Callable[[int], None]:
     if not self._place.cluster.is_chief:
       return lambda step: None
-    place, schema = self._place, self._claim.schema
-    writer = publishing.writer(
-      self._model, schema, place.data, place.folder / "template"
+    names = [weight.name for weight in self._served.model.weights]
+    leave = leaving.writer(
+      self._claim, self._place, self._model, names, self._clock
     )
-    keep = self._experiment.exchange.keep
 
     def write(step: int, weights: Sequence[tf.Tensor]) -> None:
-      facts = {
-        "group": place.group,
-        "schema": schema.fingerprint,
-        "published": self._clock(),
-      }
-      self._published += exchange.publish(
-        writer, self._root(), step, weights, facts, keep=keep
-      )
+      self._published += leave(step, weights)
 
     return publishing.Publisher(
-      self._served.weights, write, self._journal.scalars, stop=self._stop
+      self._served.weights,
+      write,
+      self._journal.scalars,
+      stop=self._stop,
+      skips=not self._experiment.reproducible,
     )
 
 
