@@ -1,4 +1,4 @@
-"""Whole runs as a user starts them, for tests: data, scripts, their processes."""
+"""Whole runs as a user starts them: data, scripts, and their processes."""
 
 import json
 import os
