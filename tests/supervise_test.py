@@ -20,7 +20,7 @@ FLAGS = (
   "--groups=1",
   "--workers=2",
   "--training.epochs=100",
-  "--training.max_steps=1500",
+  "--training.max_steps=400",
   "--training.checkpoint_every=25",
   "--training.evaluate_every=0",
   "--exchange.every_steps=500",
@@ -77,5 +77,5 @@ def test_both_hosts_start_again_when_one_s_worker_dies(run):
 
 
 def test_it_comes_to_its_end(run):
-  assert stamped.numbers(run[0] / "exchange" / "group-0")[-1] == 1500
+  assert stamped.numbers(run[0] / "exchange" / "group-0")[-1] == 400
   assert len(launching.happened(run[0], "done")) == 2

@@ -1,4 +1,4 @@
-"""Workers, chiefs and supervisors killed at random moments."""
+"""Workers, chiefs and supervisors killed at any moment, or told to leave."""
 
 import random
 import signal
@@ -16,59 +16,58 @@ _LONGEST = 30.0  # seconds between two
 @report.fault("SIGKILL of workers, chiefs and supervisors")
 def killed(trial):
   """Kills one after the other; each run must end with the same bits."""
-  make = runs.maker(trial.folder, "--reproducible", "--training.max_steps=600")
-  whole, seconds = make.whole()
+  seconds = runs.undisturbed().seconds
   trial.say(f"undisturbed: {seconds:.0f} s")
   drawn, tried, survived, took = random.Random(1), 0, 0, 0.0
-  name = 0
   while tried < trial.times:
-    workdir, start = trial.folder / str(name), time.monotonic()
-    kills = _disturb(make, workdir, drawn, trial.times - tried)
-    took += time.monotonic() - start - seconds
-    same = runs.equal(whole, workdir)
-    tried, survived, name = tried + kills, survived + kills * same, name + 1
+    workdir = trial.folder / str(tried)
+    begin = time.monotonic()
+    kills = _kill(workdir, drawn, trial.times - tried)
+    took += time.monotonic() - begin - seconds
+    tried += kills
+    survived += kills * runs.is_like_undisturbed(workdir)
     trial.say(f"{tried} kills, {survived} survived, {took:.0f} s more")
   return report.Outcome(tried, survived, round(took / tried, 1))
 
 
-def _disturb(make, workdir, drawn, most):
+def _kill(workdir, drawn, most):
   """Runs once, and kills at most so often; returns how often it did."""
-  process, count = make.start(workdir.name), 0
-  while process.poll() is None:
-    try:
-      process.wait(drawn.uniform(0, _LONGEST))
-    except subprocess.TimeoutExpired:
-      pass
-    if process.poll() is not None or count >= most:
+  process, count = runs.start(workdir), 0
+  while _goes_on(process, drawn.uniform(0, _LONGEST)):
+    workers = launching.workers(workdir)
+    if count >= most or not workers:
       continue
     if drawn.random() < _SUPERVISORS:
       runs.kill(process, workdir)
-      process = make.start(workdir.name)
+      process = runs.start(workdir)
       count += 1
-    elif workers := launching.workers(workdir):
+    else:
       count += runs.send(drawn.choice(workers)[1], signal.SIGKILL)
   runs.finish(process)
   return count
 
 
+def _goes_on(process, seconds):
+  """Tells whether a process still runs after so many seconds."""
+  try:
+    process.wait(seconds)
+  except subprocess.TimeoutExpired:
+    return True
+  return False
+
+
 @report.fault("SIGTERM of the supervisor")
 def told(trial):
-  """Tells a run to leave; it must go on where it was, with the same bits."""
-  make = runs.maker(trial.folder, "--reproducible", "--training.max_steps=600")
-  whole, seconds = make.whole()
-  drawn, tried, clean, took = random.Random(2), 0, 0, -seconds
-  start, workdir = time.monotonic(), trial.folder / "run"
-  process = make.start("run")
-  while process.poll() is None and tried < max(trial.times // 10, 1):
-    try:
-      process.wait(drawn.uniform(5, _LONGEST))
-    except subprocess.TimeoutExpired:
-      process.terminate()
-      status = process.wait()
-      tried += 1
-      clean += status == 143 and not launching.workers(workdir)
-      process = make.start("run")
+  """Tells a run to leave again and again; it must go on where it was."""
+  drawn, tried, clean, begin = random.Random(2), 0, 0, time.monotonic()
+  workdir, most = trial.folder / "run", max(trial.times // 10, 1)
+  process = runs.start(workdir)
+  while tried < most and _goes_on(process, drawn.uniform(5, _LONGEST)):
+    process.terminate()
+    tried += 1
+    clean += process.wait() == 143 and not launching.workers(workdir)
+    process = runs.start(workdir)
   runs.finish(process)
-  took += time.monotonic() - start
-  clean *= runs.equal(whole, workdir)
+  took = time.monotonic() - begin - runs.undisturbed().seconds
+  clean *= runs.is_like_undisturbed(workdir)
   return report.Outcome(tried, clean, round(took / max(tried, 1), 1))

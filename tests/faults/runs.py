@@ -1,8 +1,10 @@
-"""Runs of tiny groups to be disturbed, and what an undisturbed one is."""
+"""Reproducible runs of tiny groups to be disturbed, and one that never was."""
 
 import dataclasses
+import functools
 import os
 import pathlib
+import tempfile
 import time
 
 import launching
@@ -11,10 +13,12 @@ from ctr_codistill.training import verifying
 
 FLAGS = (
   *launching.TINY,
+  "--reproducible",
   "--groups=2",
   "--workers=2",
   "--regularization.dropout=0.1",
   "--training.epochs=1000",
+  "--training.max_steps=600",
   "--training.checkpoint_every=25",
   "--training.summarize_every=5",
   "--training.evaluate_every=200",
@@ -22,6 +26,8 @@ FLAGS = (
   "--training.start_timeout=60",
   "--exchange.every_steps=10",
   "--codistill.burn_in_steps=0",
+)
+BORNE = (
   "--supervise.restarts=1000",
   "--supervise.backoff=0.1",
   "--supervise.heartbeat_timeout=30",
@@ -29,31 +35,33 @@ FLAGS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Maker:
-  """Makes runs that are alike, below `folder`."""
+class Undisturbed:
+  """A run that nothing happened to, the seconds it took, and its data."""
 
-  folder: pathlib.Path
   data: pathlib.Path
-  flags: tuple[str, ...]
-
-  def start(self, name, *flags):
-    """Starts the run, or starts it again; what it says is added to a file."""
-    places = (f"--data={self.data}", f"--workdir={self.folder / name}")
-    with (self.folder / f"{name}.said").open("a") as said:
-      return launching.start(
-        "launch", *places, *self.flags, *flags, stdout=said
-      )
-
-  def whole(self, *flags):
-    """Returns the work directory of an undisturbed run, and its seconds."""
-    start = time.monotonic()
-    finish(self.start("whole", *flags))
-    return self.folder / "whole", time.monotonic() - start
+  workdir: pathlib.Path
+  seconds: float
+  held: tempfile.TemporaryDirectory
 
 
-def maker(folder, *flags, rows=4000):
-  """Returns what makes runs with further flags."""
-  return Maker(folder, launching.data(folder, rows), (*FLAGS, *flags))
+@functools.cache
+def undisturbed():
+  """Returns the run that others must end like; it is made once."""
+  held = tempfile.TemporaryDirectory(prefix="undisturbed-")
+  folder = pathlib.Path(held.name)
+  data, begin = launching.data(folder), time.monotonic()
+  finish(start(folder / "run", data=data))
+  return Undisturbed(data, folder / "run", time.monotonic() - begin, held)
+
+
+def start(workdir, *flags, data=None):
+  """Starts a run, or starts it again; what it says is added to a file."""
+  data = data or undisturbed().data
+  places = (f"--data={data}", f"--workdir={workdir}")
+  with workdir.with_suffix(".said").open("a") as said:
+    return launching.start(
+      "launch", *places, *FLAGS, *BORNE, *flags, stdout=said
+    )
 
 
 def finish(process):
@@ -69,26 +77,6 @@ def kill(process, workdir):
   launching.wait_for(lambda: not launching.workers(workdir), seconds=30)
 
 
-def trains(workdir):
-  """Tells whether all groups are at steps that were not done before."""
-  since = {0: "", 1: ""}
-  for event in launching.events(workdir):
-    since[event["group"]] = event["event"]
-  started = (workdir / "events.jsonl").exists()
-  return started and not {"failed", "restart", "started"} & set(since.values())
-
-
-def equal(one, other):
-  """Tells whether two runs have the same bits."""
-  return verifying.verify(one, other).status == verifying.EQUAL
-
-
-def lost(workdir, count):
-  """Returns the seconds that faults cost, on the mean of `count`."""
-  events = launching.happened(workdir, "recovered")
-  return round(sum(event["lost"] for event in events) / max(count, 1), 2)
-
-
 def send(pid, number):
   """Sends a signal to a process, if there is one; tells whether."""
   try:
@@ -96,3 +84,23 @@ def send(pid, number):
   except ProcessLookupError:
     return False
   return True
+
+
+def trains(workdir):
+  """Tells whether all workers are at steps that this start has done."""
+  logs = list(workdir.glob("group-*/worker-*.log"))
+  starts = len(launching.happened(workdir, "started"))
+  said = sum(log.read_text().count("training from step") for log in logs)
+  return bool(logs) and said == starts * len(logs) // 2
+
+
+def is_like_undisturbed(workdir):
+  """Tells whether a run has the bits of the one that was left alone."""
+  found = verifying.verify(undisturbed().workdir, workdir)
+  return found.status == verifying.EQUAL
+
+
+def lost(workdir):
+  """Returns the seconds that a fault cost, on the mean."""
+  events = launching.happened(workdir, "recovered")
+  return round(sum(e["lost"] for e in events) / max(len(events), 1), 1)
