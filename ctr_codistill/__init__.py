@@ -19,6 +19,7 @@ _HOMES = {
   "Experiment": "config",
   "InputError": "errors",
   "Lookup": "criteo.lookup",
+  "Outside": "training.outside",
   "Place": "training.workdir",
   "Predictor": "evaluation.predict",
   "Quality": "evaluation.metrics",

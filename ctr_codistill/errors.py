@@ -11,3 +11,11 @@ class InputError(ValueError):
   The message names the thing, the rule it breaks and the value it has, and says
   what to do where that is not plain.
   """
+
+
+class PassingError(InputError):
+  """What may be mended by itself: the same command may do it a little later.
+
+  An address that is in use, a peer that is late. Whoever looks after the
+  process starts it again, where it would not after a user's mistake.
+  """

@@ -1,8 +1,8 @@
 """What every script does at its start and its end.
 
 A user's mistake ends in one line on stderr and exit status 1, a wrong flag in
-absl's own message and status 1, Ctrl-C in status 130, SIGTERM in 143; only our
-own faults show a stack trace.
+absl's own message and status 1, what may pass by itself in 75, Ctrl-C in status
+130, SIGTERM in 143; only our own faults show a stack trace.
 """
 
 import logging
@@ -21,6 +21,10 @@ from absl import logging as absl_logging
 
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
+from ctr_codistill.errors import PassingError
+
+MISTAKE, PASSING, TERMINATED = 1, 75, 128 + signal.SIGTERM
+"""Exit statuses: to start again is in vain; it may do; SIGTERM was heeded."""
 
 
 def run(main: Callable[..., int | None], *, takes_words: bool = False) -> None:
@@ -124,13 +128,13 @@ def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
     return main() or 0
   except InputError as error:
     print(f"error: {error}", file=sys.stderr, flush=True)
-    return 1
+    return PASSING if isinstance(error, PassingError) else MISTAKE
   except OSError as error:
     said = places.said(error, "")
     if said.startswith(":"):  # it names no file
       raise
     print(f"error: {said}", file=sys.stderr)
-    return 1
+    return MISTAKE
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr, flush=True)
     return 130

@@ -32,14 +32,15 @@ def define() -> None:
     "name of an experiment to begin with, which all flags given beside it "
     f"change; there are: {presets.described()}",
   )
-  _define(config.Experiment)
+  define_section(config.Experiment)
 
 
-def _define(cls: type, prefix: str = "") -> None:
+def define_section(cls: type, prefix: str = "") -> None:
+  """Defines a flag for each field of `cls`, its name with `prefix` before."""
   for field in dataclasses.fields(cls):
     name = prefix + field.name
     if dataclasses.is_dataclass(field.type):
-      _define(field.type, name + ".")
+      define_section(field.type, name + ".")
     elif field.type == tuple[int, ...]:
       default = [str(item) for item in field.default_factory()]
       flags.DEFINE_list(name, default, field.metadata["help"])
@@ -59,7 +60,7 @@ def experiment() -> config.Experiment:
   """
   name = flags.FLAGS["preset"].value
   under = presets.read(name) if name else {}
-  values = presets.merged(under, _values(config.Experiment))
+  values = presets.merged(under, section(config.Experiment))
   return config.from_dict(topology_file.inlined(values))
 
 
@@ -73,13 +74,18 @@ def as_arguments(experiment: config.Experiment) -> list[str]:
   ]
 
 
-def _values(cls: type, prefix: str = "") -> dict[str, Any]:
-  """Returns the values of the flags that were given, no defaults."""
+def section(cls: type, prefix: str = "") -> dict[str, Any]:
+  """Returns the values of the flags that were given, no defaults.
+
+  Args:
+    cls: as in `define_section`.
+    prefix: as there.
+  """
   found: dict[str, Any] = {}
   for field in dataclasses.fields(cls):
     name = prefix + field.name
     if dataclasses.is_dataclass(field.type):
-      found[field.name] = _values(field.type, name + ".")
+      found[field.name] = section(field.type, name + ".")
     elif not flags.FLAGS[name].present:
       continue
     elif field.type == tuple[int, ...]:

@@ -1,8 +1,8 @@
 """Trains all groups of a run on this machine, a process for each worker.
 
 Each group is one MultiWorkerMirroredStrategy cluster; groups exchange snapshots
-through the work directory and nothing else. Started again with the same flags,
-a run goes on at its newest checkpoints.
+through the work directory and nothing else. A group that fails is started again
+from its newest checkpoint, and so is the whole run by the same command.
 
   python -m pipelines.launch --data=DIR --workdir=DIR --groups=2 --workers=2
 """
@@ -15,6 +15,7 @@ from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
 from pipelines import processes
+from pipelines import supervision
 from pipelines.display import Display
 
 _DATA = flags.DEFINE_string(
@@ -22,7 +23,9 @@ _DATA = flags.DEFINE_string(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 config_flags.define()
+supervision.define()
 flags.adopt_module_key_flags(config_flags)
+flags.adopt_module_key_flags(supervision)
 flags.adopt_module_key_flags(cache)
 command.require("data", "workdir")
 command.local("workdir")
@@ -33,7 +36,9 @@ def main() -> int:
   workdir = pathlib.Path(_WORKDIR.value)
   experiment, data = config_flags.experiment(), cache.data(_DATA.value)
   plan = processes.Plan("", experiment, data, workdir)
-  processes.run_all([plan], Display(), limit=plan.processes)
+  display = Display()
+  run = processes.Run(plan, display, supervision.from_flags())
+  processes.keep(run, display)
   print(
     f"trained; snapshots: {workdir / 'exchange'}, curves: tensorboard "
     f"--logdir {workdir}"

@@ -1,19 +1,10 @@
-"""The processes of a run on this machine: started, watched, ended together.
-
-Each worker has a session of its own, so that Ctrl-C reaches only the launcher,
-which ends them all; TensorFlow swallows SIGTERM, hence SIGKILL after a grace.
-"""
+"""The groups of a run on this machine: started, looked after, ended."""
 
 import contextlib
-import ctypes
 import dataclasses
+import functools
 import json
-import os
 import pathlib
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -23,91 +14,16 @@ from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir as workdirs
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
-from pipelines import config_flags
+from pipelines import ports
+from pipelines import worker_process
 from pipelines.display import Display
+from pipelines.events import Events
+from pipelines.supervision import Supervise
+from pipelines.supervisor import Charge
+from pipelines.supervisor import Supervisor
+from pipelines.worker_process import WorkerProcess
 
 _POLL_SECONDS = 0.2
-_GRACE_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
-_CONSEQUENCES = ("UnavailableError", "DeadlineExceededError", "CancelledError")
-
-
-@dataclasses.dataclass(frozen=True)
-class Worker:
-  """A started worker: its process, its place, its log and where that begins."""
-
-  process: subprocess.Popen
-  group: int
-  index: int
-  log: pathlib.Path
-  log_start: int
-
-  @property
-  def name(self) -> str:
-    """How messages speak of it."""
-    return f"group {self.group} worker {self.index}"
-
-
-class Run:
-  """All workers of all groups of one experiment, as processes."""
-
-  def __init__(
-    self,
-    experiment: config.Experiment,
-    data: pathlib.Path,
-    workdir: pathlib.Path,
-    name: str,
-  ):
-    """Starts the processes.
-
-    Args:
-      experiment: what to train.
-      data: directory that prepare wrote.
-      workdir: directory of the run.
-      name: put before the progress lines.
-
-    Raises:
-      InputError: data, work directory and experiment do not belong together.
-    """
-    self.name, self.workdir, self._groups = name, workdir, experiment.groups
-    check(experiment, data, workdir)
-    for group in range(experiment.groups):
-      _forget_progress(workdir, group)
-    self.workers = [
-      _start(experiment, data, workdir, group=group, index=i, addresses=a)
-      for group, a in enumerate(_addresses(experiment))
-      for i in range(experiment.workers)
-    ]
-
-  def is_done(self) -> bool:
-    """Tells whether all workers ended well.
-
-    Raises:
-      InputError: one ended otherwise; the message names the cause.
-    """
-    failed = [w for w in self.workers if w.process.poll() not in (None, 0)]
-    if failed:
-      raise InputError(_blame(failed))
-    return all(worker.process.poll() == 0 for worker in self.workers)
-
-  def lines(self) -> list[str]:
-    """Returns a line of progress for each group."""
-    return [
-      f"{self.name} {_line(self.workdir, group)}".strip()
-      for group in range(self._groups)
-    ]
-
-  def stop(self) -> None:
-    """Ends all workers, by force after a grace."""
-    running = [w for w in self.workers if w.process.poll() is None]
-    for worker in running:
-      _signal(worker, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for worker in running:
-      with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.process.wait(max(deadline - time.monotonic(), 0))
-      _signal(worker, signal.SIGKILL)
-      worker.process.wait()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +41,107 @@ class Plan:
     return self.experiment.groups * self.experiment.workers
 
 
+@dataclasses.dataclass(frozen=True)
+class Here:
+  """What of a run belongs on this machine: a group, or one of its workers.
+
+  With a cluster it is the worker that this names, whose addresses stay.
+  """
+
+  group: int
+  cluster: Cluster | None = None
+
+
+class Run:
+  """The groups of one experiment that run here, as processes."""
+
+  def __init__(
+    self,
+    plan: Plan,
+    display: Display,
+    rule: Supervise,
+    here: Here | None = None,
+  ):
+    """Starts the processes.
+
+    Args:
+      plan: what to run.
+      display: takes what happens to the groups.
+      rule: when a group is started again.
+      here: what of it belongs here; None: all.
+
+    Raises:
+      InputError: data, work directory and experiment do not belong together.
+    """
+    self._plan = plan
+    steps = check(plan.experiment, plan.data, plan.workdir)
+    if here and here.group not in range(len(steps)):
+      raise InputError(f"group should be in [0, {len(steps)}), is {here.group}")
+    self._groups = [here.group] if here else range(plan.experiment.groups)
+    say = functools.partial(_say, display, plan.name)
+    events = Events(plan.workdir, say)
+    fixed = here.cluster if here else None
+    self._supervisors: list[Supervisor] = []
+    for group in self._groups:
+      charge = _charge(plan, group, fixed, steps[group], rule)
+      self._supervisors.append(Supervisor(charge, events))
+    self._done: set[Supervisor] = set()
+    self._grace = rule.grace
+
+  def is_done(self) -> bool:
+    """Looks after all groups; tells whether all came to their ends.
+
+    Raises:
+      InputError: one failed for good; the message names the cause.
+    """
+    for supervisor in self._supervisors:
+      if supervisor not in self._done and supervisor.poll():
+        self._done.add(supervisor)
+    return len(self._done) == len(self._supervisors)
+
+  def lines(self) -> list[str]:
+    """Returns a line of progress for each group."""
+    return [
+      f"{self._plan.name} {_line(self._plan.workdir, group)}".strip()
+      for group in self._groups
+    ]
+
+  def stop(self) -> None:
+    """Has all groups write a checkpoint and end, by force after a grace."""
+    left = [s for s in self._supervisors if s not in self._done]
+    for supervisor in left:
+      supervisor.ask_to_leave()
+    deadline = time.monotonic() + self._grace
+    while left and time.monotonic() < deadline:
+      for supervisor in [s for s in left if not s.is_leaving()]:
+        supervisor.end("left")
+        left.remove(supervisor)
+      time.sleep(_POLL_SECONDS)
+    for supervisor in left:
+      supervisor.end("ended", f"it did not leave within {self._grace:g} s")
+
+
+def keep(run: Run, display: Display) -> None:
+  """Looks after a run until it ends.
+
+  Raises:
+    InputError: which worker failed, and why. All are ended.
+  """
+  try:
+    while not run.is_done():
+      display.show(run.lines())
+      time.sleep(_POLL_SECONDS)
+    display.leave(run.lines())
+  finally:
+    run.stop()
+
+
 def run_all(
   plans: Sequence[Plan],
   display: Display,
   *,
   limit: int,
+  rule: Supervise,
   done: Callable[[Plan], None] = lambda plan: None,
   failed: Callable[[Plan, InputError], None] | None = None,
 ) -> None:
@@ -141,6 +153,7 @@ def run_all(
     plans: the runs.
     display: shows their progress.
     limit: how many processes at once.
+    rule: when a group is started again.
     done: called with each plan that ended well.
     failed: called with each plan of which a worker, or `done`, failed, and
       why; the others go on.
@@ -154,7 +167,7 @@ def run_all(
       busy = sum(plan.processes for plan in running)
       if waiting and (not running or busy + waiting[0].processes <= limit):
         plan = waiting.pop(0)
-        running[plan] = Run(plan.experiment, plan.data, plan.workdir, plan.name)
+        running[plan] = Run(plan, display, rule)
       for plan in list(running):
         try:
           if running[plan].is_done():
@@ -175,103 +188,56 @@ def run_all(
 
 def check(
   experiment: config.Experiment, data: pathlib.Path, workdir: pathlib.Path
-) -> None:
-  """Raises at once what each worker would after seconds of starting."""
+) -> list[int]:
+  """Raises at once what each worker would after seconds of starting.
+
+  Returns how many steps each group trains.
+  """
   cluster = Cluster(workers=("localhost:0",) * experiment.workers)
-  for group in range(experiment.groups):
-    workdirs.claim(Place(data, workdir, group, cluster), experiment)
+  return [
+    workdirs.claim(Place(data, workdir, group, cluster), experiment).steps
+    for group in range(experiment.groups)
+  ]
 
 
-def _addresses(experiment: config.Experiment) -> list[list[str]]:
-  """Returns a free address for every worker, per group."""
-  with contextlib.ExitStack() as held:
-
-    def free() -> str:
-      # All stay bound until all are found, or one could be given out twice.
-      probe = held.enter_context(socket.socket())
-      probe.bind(("localhost", 0))
-      return f"localhost:{probe.getsockname()[1]}"
-
-    return [
-      [free() for _ in range(experiment.workers)]
-      for _ in range(experiment.groups)
-    ]
+def _charge(
+  plan: Plan, group: int, fixed: Cluster | None, stop: int, rule: Supervise
+) -> Charge:
+  experiment = config.for_group(plan.experiment, group)
+  return Charge(
+    group=group,
+    start=functools.partial(_start, plan, group, fixed),
+    checkpoints=workdirs.checkpoints_folder(plan.workdir, group),
+    stop=stop if fixed else 0,
+    start_timeout=experiment.training.start_timeout,
+    rule=rule,
+  )
 
 
 def _start(
-  experiment: config.Experiment,
-  data: pathlib.Path,
-  workdir: pathlib.Path,
-  *,
-  group: int,
-  index: int,
-  addresses: Sequence[str],
-) -> Worker:
-  task = {"type": "worker", "index": index}
-  tf_config = {"cluster": {"worker": list(addresses)}, "task": task}
-  command = [sys.executable, "-m", "pipelines.train"]
-  command += [f"--data={data}", f"--workdir={workdir}", f"--group={group}"]
-  log = workdirs.group_folder(workdir, group) / f"worker-{index}.log"
-  log.parent.mkdir(parents=True, exist_ok=True)
-  with log.open("ab") as output:
-    log_start = output.tell()
-    process = subprocess.Popen(
-      command + config_flags.as_arguments(experiment),
-      env={
-        **os.environ,
-        "TF_CONFIG": json.dumps(tf_config),
-        "TF_CPP_MIN_LOG_LEVEL": "1",
-        "PYTHONUNBUFFERED": "1",
-      },
-      stdin=subprocess.DEVNULL,
-      stdout=output,
-      stderr=subprocess.STDOUT,
-      start_new_session=True,
-      preexec_fn=_end_with_parent,
-    )
-  return Worker(process, group, index, log, log_start)
+  plan: Plan, group: int, fixed: Cluster | None
+) -> list[WorkerProcess]:
+  """Starts the workers of a group, at new addresses unless they are fixed."""
+  if fixed is None:
+    addresses = ports.free(plan.experiment.workers)
+    clusters = [Cluster(addresses, index) for index in range(len(addresses))]
+  else:
+    clusters = [fixed]
+  if clusters[0].is_chief:
+    folder = workdirs.group_folder(plan.workdir, group)
+    (folder / workdirs.PROGRESS).unlink(missing_ok=True)
+  with contextlib.ExitStack() as started:
+    found = []
+    for cluster in clusters:
+      place = Place(plan.data, plan.workdir, group, cluster)
+      found.append(worker_process.start(plan.experiment, place))
+      started.callback(found[-1].kill)
+    started.pop_all()
+  return found
 
 
-def _end_with_parent() -> None:
-  """Asks the kernel to end this process when the launcher is killed.
-
-  Workers left alone would train on in a directory that the next launch takes.
-  """
-  if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _signal(worker: Worker, number: int) -> None:
-  with contextlib.suppress(ProcessLookupError):
-    os.killpg(worker.process.pid, number)
-
-
-def _blame(failed: Sequence[Worker]) -> str:
-  """Returns which worker failed and why, the cause before its consequences."""
-  causes = {worker.name: (_cause(worker), worker) for worker in failed}
-  name, (cause, worker) = min(
-    causes.items(),
-    key=lambda item: any(word in item[1][0] for word in _CONSEQUENCES),
-  )
-  return f"{name} {cause}; its log: {worker.log}"
-
-
-def _cause(worker: Worker) -> str:
-  status = worker.process.returncode
-  if status < 0:
-    return f"was ended by {signal.Signals(-status).name}"
-  text = worker.log.read_bytes()[worker.log_start :]
-  lines = text.decode(errors="replace").splitlines()
-  if any(line.startswith("Timeout (") for line in lines):
-    return "waited longer than training.start_timeout for its group's workers"
-  errors = [line for line in lines if line.strip() and line[0] not in " \t"]
-  said = next((s for s in reversed(errors) if s.startswith("error: ")), None)
-  return f"ended with status {status}: {said or (errors or [''])[-1]}"
-
-
-def _forget_progress(workdir: pathlib.Path, group: int) -> None:
-  path = workdirs.group_folder(workdir, group) / workdirs.PROGRESS
-  path.unlink(missing_ok=True)
+def _say(display: Display, name: str, text: str) -> None:
+  display.leave([f"{name} {text}".strip()])
 
 
 def _line(workdir: pathlib.Path, group: int) -> str:

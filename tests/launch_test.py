@@ -2,32 +2,26 @@
 
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 
+import launching
 import numpy as np
 import pytest
 
 from ctr_codistill import config
 from ctr_codistill import stamped
-from ctr_codistill.criteo import synthetic
-from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.evaluation import curves
+from pipelines.supervision import Supervise
 
-ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 24
 FLAGS = [
-  "--model.hidden=8",
-  "--model.embedding_dim=2",
-  "--training.batch_size=64",
+  *launching.TINY,
   f"--training.max_steps={STEPS}",
   "--training.checkpoint_every=6",
   "--training.summarize_every=3",
-  "--training.threads=1",
   "--exchange.every_steps=4",
   "--exchange.keep=100",
   "--codistill.burn_in_steps=8",
@@ -36,30 +30,7 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("data")
-  raw = folder / "clicks.tsv"
-  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 4000)))
-  preparation.prepare(
-    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
-  )
-  return folder / "data"
-
-
-def start(script, *flags):
-  return subprocess.Popen(
-    [sys.executable, "-m", f"pipelines.{script}", *map(str, flags)],
-    cwd=ROOT,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
-def run(script, *flags, status=0):
-  process = start(script, *flags)
-  said, _ = process.communicate(timeout=300)
-  assert process.returncode == status, said
-  return said
+  return launching.data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +38,9 @@ def pair(data, tmp_path_factory):
   """The work directory and output of 2 groups with 2 workers each."""
   workdir = tmp_path_factory.mktemp("runs") / "pair"
   flags = ["--groups=2", "--workers=2", *FLAGS]
-  said = run("launch", f"--data={data}", f"--workdir={workdir}", *flags)
+  said = launching.run(
+    "launch", f"--data={data}", f"--workdir={workdir}", *flags
+  )
   return workdir, said
 
 
@@ -124,7 +97,9 @@ def test_each_step_logs_how_stale_its_teacher_is(pair):
 def test_groups_learn_from_predictions_that_were_left(data, tmp_path):
   flags = ["--groups=2", "--workers=2", *FLAGS]
   flags += ["--exchange.what=predictions", "--data.window_rows=256"]
-  run("launch", f"--data={data}", f"--workdir={tmp_path / 'run'}", *flags)
+  launching.run(
+    "launch", f"--data={data}", f"--workdir={tmp_path / 'run'}", *flags
+  )
   taught = []
   for group in (0, 1):
     root = tmp_path / "run" / "exchange" / f"group-{group}"
@@ -166,7 +141,7 @@ def test_progress_tells_steps_rate_loss_and_staleness(pair):
 def test_a_finished_run_started_again_trains_nothing(pair, data):
   before = (pair[0] / "exchange/group-0/24/manifest.json").stat().st_mtime_ns
   flags = ["--groups=2", "--workers=2", *FLAGS]
-  run("launch", f"--data={data}", f"--workdir={pair[0]}", *flags)
+  launching.run("launch", f"--data={data}", f"--workdir={pair[0]}", *flags)
   log = (pair[0] / "group-0" / "worker-0.log").read_text()
   assert f"training from step {STEPS} to {STEPS}" in log
   after = (pair[0] / "exchange/group-0/24/manifest.json").stat().st_mtime_ns
@@ -175,7 +150,7 @@ def test_a_finished_run_started_again_trains_nothing(pair, data):
 
 def test_a_work_directory_of_another_experiment_is_named(pair, data):
   flags = ["--groups=2", "--workers=2", *FLAGS, "--model.hidden=16"]
-  said = run(
+  said = launching.run(
     "launch", f"--data={data}", f"--workdir={pair[0]}", *flags, status=1
   )
   assert "another experiment" in said
@@ -183,37 +158,15 @@ def test_a_work_directory_of_another_experiment_is_named(pair, data):
   assert "Traceback" not in said
 
 
-def wait_for(condition, process):
-  deadline = time.monotonic() + 120
-  while not condition():
-    assert process.poll() is None, process.communicate()[0]
-    assert time.monotonic() < deadline
-    time.sleep(0.05)
-
-
-def long_run(data, workdir):
-  flags = [f for f in FLAGS if "max_steps" not in f]
+def long_run(data, workdir, *flags):
+  flags = [*flags, *(f for f in FLAGS if "max_steps" not in f)]
   flags += ["--groups=1", "--workers=1", "--training.epochs=2000"]
-  process = start("launch", f"--data={data}", f"--workdir={workdir}", *flags)
+  process = launching.start(
+    "launch", f"--data={data}", f"--workdir={workdir}", *flags
+  )
   checkpoints = workdir / "group-0" / "checkpoints"
-  wait_for(lambda: stamped.numbers(checkpoints), process)
+  launching.wait_for(lambda: stamped.numbers(checkpoints), process)
   return process
-
-
-def worker_pids(workdir):
-  """Returns the processes that train in `workdir`, by their command lines."""
-  found = []
-  for entry in pathlib.Path("/proc").iterdir():
-    if entry.name.isdecimal():
-      try:
-        words = (entry / "cmdline").read_bytes().split(b"\0")
-      except OSError:
-        continue
-      if (
-        b"pipelines.train" in words and f"--workdir={workdir}".encode() in words
-      ):
-        found.append(int(entry.name))
-  return found
 
 
 @pytest.mark.parametrize(
@@ -223,40 +176,47 @@ def test_a_launcher_that_is_ended_takes_its_workers_along(
   data, tmp_path, number, status
 ):
   process = long_run(data, tmp_path / "run")
-  assert worker_pids(tmp_path / "run")
+  assert launching.workers(tmp_path / "run")
   process.send_signal(number)
   process.communicate(timeout=60)
   assert process.returncode == status
   deadline = time.monotonic() + 30
-  while worker_pids(tmp_path / "run"):
+  while launching.workers(tmp_path / "run"):
     assert time.monotonic() < deadline
     time.sleep(0.05)
 
 
-def test_ctrl_c_ends_all_and_the_run_goes_on_at_its_step(data, tmp_path):
+def test_ctrl_c_leaves_a_checkpoint_at_which_the_run_goes_on(data, tmp_path):
   process = long_run(data, tmp_path / "run")
   process.send_signal(signal.SIGINT)
-  said, _ = process.communicate(timeout=60)
-  assert process.returncode == 130, said
-  assert not worker_pids(tmp_path / "run")
+  launching.ended(process, status=130)
+  assert not launching.workers(tmp_path / "run")
+  folder = tmp_path / "run" / "group-0"
+  told = json.loads((folder / "progress.json").read_text())
+  assert told["state"] == "left"
+  assert stamped.numbers(folder / "checkpoints")[-1] == told["step"]
   process = long_run(data, tmp_path / "run")
-  log = tmp_path / "run" / "group-0" / "worker-0.log"
-  wait_for(lambda: log.read_text().count("training from step") == 2, process)
+  log = folder / "worker-0.log"
+  launching.wait_for(
+    lambda: log.read_text().count("training from step") == 2, process
+  )
   process.send_signal(signal.SIGINT)
   process.communicate(timeout=60)
   starts = re.findall(r"training from step (\d+)", log.read_text())
-  assert int(starts[0]) == 0
-  assert int(starts[1]) >= 6 and int(starts[1]) % 6 == 0
+  assert list(map(int, starts)) == [0, told["step"]]
+  # A worker that was told to end before its first step is no fault.
+  assert not launching.happened(tmp_path / "run", "failed")
 
 
-def test_a_killed_worker_ends_the_run_and_is_named(data, tmp_path):
-  process = long_run(data, tmp_path / "run")
-  (pid,) = worker_pids(tmp_path / "run")
+def test_a_killed_worker_ends_a_run_without_restarts_and_is_named(
+  data, tmp_path
+):
+  process = long_run(data, tmp_path / "run", "--supervise.restarts=0")
+  ((_, pid),) = launching.workers(tmp_path / "run")
   os.kill(pid, signal.SIGKILL)
-  said, _ = process.communicate(timeout=60)
-  assert process.returncode == 1
+  said = launching.ended(process, status=1)
   assert "group 0 worker 0 was ended by SIGKILL" in said
-  assert not worker_pids(tmp_path / "run")
+  assert not launching.workers(tmp_path / "run")
 
 
 def test_what_a_worker_finds_wrong_reaches_the_user(data, tmp_path):
@@ -266,7 +226,7 @@ def test_what_a_worker_finds_wrong_reaches_the_user(data, tmp_path):
   text = bytearray(shard.read_bytes())
   text[1000] ^= 1
   shard.write_bytes(text)
-  said = run(
+  said = launching.run(
     "launch",
     f"--data={broken}",
     f"--workdir={tmp_path / 'run'}",
@@ -285,7 +245,7 @@ def test_shards_of_another_schema_are_named(data, tmp_path):
   subprocess.run(["cp", "-r", data, broken], check=True)
   manifest["schema"] = "0" * 64
   (broken / "train" / "records.json").write_text(json.dumps(manifest))
-  said = run(
+  said = launching.run(
     "launch", f"--data={broken}", f"--workdir={tmp_path / 'run'}", status=1
   )
   assert "does not fit the schema" in said
@@ -294,14 +254,18 @@ def test_shards_of_another_schema_are_named(data, tmp_path):
 
 
 def test_a_flag_that_breaks_its_rule_is_named(data, tmp_path):
-  said = run(
+  said = launching.run(
     "launch", f"--data={data}", f"--workdir={tmp_path}", "--workers=0", status=1
   )
   assert "experiment.workers should be at least 1, is 0" in said
 
 
 def test_help_lists_a_flag_for_every_field():
-  said = run("launch", "--help", status=1)
-  for section in ("data", "model", "optimizer", "training", "codistill"):
-    for name in vars(getattr(config.Experiment(), section)):
+  said = launching.run("launch", "--help", status=1)
+  sections = {
+    section: getattr(config.Experiment(), section)
+    for section in ("data", "model", "optimizer", "training", "codistill")
+  } | {"supervise": Supervise()}
+  for section, value in sections.items():
+    for name in vars(value):
       assert f"--{section}.{name}" in said or f"]{section}.{name}" in said

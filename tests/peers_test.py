@@ -1,32 +1,22 @@
 """Two groups of different models, one of them a user's own, as one command."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import time
 
+import launching
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ctr_codistill import config
 from ctr_codistill import stamped
-from ctr_codistill.criteo import synthetic
-from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.evaluation import curves
 from ctr_codistill.snapshots import Snapshot
 
-ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = [
   "--groups=2",
-  "--model.hidden=8",
-  "--model.embedding_dim=2",
-  "--training.batch_size=64",
+  *launching.TINY,
   "--training.max_steps=48",
   "--training.summarize_every=8",
-  "--training.threads=1",
   "--exchange.every_steps=4",
   "--codistill.burn_in_steps=4",
 ]
@@ -44,40 +34,19 @@ OWN = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("data")
-  raw = folder / "clicks.tsv"
-  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 4000)))
-  preparation.prepare(
-    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
-  )
-  return folder / "data"
+  return launching.data(tmp_path_factory.mktemp("data"))
 
 
-def _launch(data, workdir, *flags):
-  return subprocess.run(
-    [
-      sys.executable,
-      "-m",
-      "pipelines.launch",
-      f"--data={data}",
-      f"--workdir={workdir}",
-      *flags,
-    ],
-    cwd=ROOT,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-  )
+def _launch(data, workdir, *flags, status=0):
+  places = (f"--data={data}", f"--workdir={workdir}")
+  return launching.run("launch", *places, *FLAGS, *flags, status=status)
 
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
   """The work directory of the two groups."""
   workdir = tmp_path_factory.mktemp("runs") / "run"
-  done = _launch(data, workdir, *FLAGS, *OWN)
-  assert done.returncode == 0, done.stdout + done.stderr
+  _launch(data, workdir, *OWN)
   return workdir
 
 
@@ -126,11 +95,8 @@ def test_one_file_tells_of_both(run):
 
 
 def test_a_model_that_there_is_not_reaches_the_user(data, tmp_path):
-  done = _launch(
-    data, tmp_path / "run", *FLAGS, "--per_group=1:model.name=docs.examples:no"
-  )
-  said = done.stdout + done.stderr
-  assert done.returncode == 1
+  other = "--per_group=1:model.name=docs.examples:no"
+  said = _launch(data, tmp_path / "run", other, status=1)
   assert "group 1 worker 0 ended with status 1: error: model.name" in said
   assert "None for 'no'" in said
   assert "Traceback" not in said

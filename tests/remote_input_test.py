@@ -2,44 +2,28 @@
 
 import gzip
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import time
 
+import launching
 import numpy as np
 import object_store
 import pytest
 
 from ctr_codistill import stamped
-from ctr_codistill.criteo import synthetic
-from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.evaluation import predictions
 
-ROOT = pathlib.Path(__file__).parents[1]
 PLACE = f"s3://{object_store.BUCKET}"
 STEPS = 8
 FLAGS = (
   "--groups=1",
-  "--model.hidden=8",
-  "--model.embedding_dim=2",
-  "--training.batch_size=64",
+  *launching.TINY,
   f"--training.max_steps={STEPS}",
-  "--training.threads=1",
   "--exchange.every_steps=4",
 )
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("data")
-  raw = folder / "clicks.tsv"
-  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 2000)))
-  preparation.prepare(
-    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
-  )
-  return folder / "data"
+  return launching.data(tmp_path_factory.mktemp("data"), rows=2000)
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +41,11 @@ def cache(tmp_path_factory):
 
 
 def _start(store, script, *flags, **environment):
-  return subprocess.Popen(
-    [sys.executable, "-m", f"pipelines.{script}", *map(str, flags)],
-    cwd=ROOT,
-    env=os.environ | store.environment | environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
-  )
-
-
-def _ended(process, status=0):
-  said, _ = process.communicate(timeout=300)
-  assert process.returncode == status, said
-  return said
+  return launching.start(script, *flags, env=store.environment | environment)
 
 
 def _run(store, script, *flags, status=0):
-  return _ended(_start(store, script, *flags), status)
+  return launching.ended(_start(store, script, *flags), status)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +88,7 @@ def test_workers_that_copy_for_themselves_end_well(store, tmp_path):
     )
     for index in range(2)
   ]
-  said = [_ended(worker) for worker in workers]
+  said = [launching.ended(worker) for worker in workers]
   # One fetched the rows, the other one waited for it.
   assert sorted("fetch train" in text for text in said) == [False, True]
 

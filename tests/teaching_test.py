@@ -55,6 +55,7 @@ def setting(place, tmp_path):
       lambda rows: {"numeric": rows[:, 1:3], "categorical": rows[:, 3:]},
       Agreement(tf.distribute.get_strategy()),
       clock=lambda: 100.0,
+      ticks=lambda: 100.0,
       sleep=lambda seconds: None,
     )
 

@@ -1,28 +1,17 @@
 """Runs in which much is as it is not by default, as a user starts them."""
 
-import os
-import pathlib
-import subprocess
-import sys
-import time
-
+import launching
 import numpy as np
 import pytest
 
 from ctr_codistill import stamped
-from ctr_codistill.criteo import synthetic
-from ctr_codistill.criteo.preparing import preparation
 from ctr_codistill.evaluation import curves
 
-ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 40
 FLAGS = [
-  "--model.hidden=8",
-  "--model.embedding_dim=2",
-  "--training.batch_size=64",
+  *launching.TINY,
   f"--training.max_steps={STEPS}",
   "--training.summarize_every=4",
-  "--training.threads=1",
   "--codistill.burn_in_steps=0",
   "--codistill.loss=squared_logits",
   "--codistill.divergence_to=each",
@@ -39,27 +28,12 @@ YIELDING = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("data")
-  raw = folder / "clicks.tsv"
-  raw.write_bytes(synthetic.text(synthetic.rows(synthetic.Spec(), 0, 4000)))
-  preparation.prepare(
-    str(raw), folder / "data", preparation.Options(), clock=time.monotonic
-  )
-  return folder / "data"
+  return launching.data(tmp_path_factory.mktemp("data"))
 
 
 def _launch(data, workdir, *flags):
-  command = [sys.executable, "-m", "pipelines.launch", f"--data={data}"]
-  done = subprocess.run(
-    [*command, f"--workdir={workdir}", *FLAGS, *flags],
-    cwd=ROOT,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
+  places = (f"--data={data}", f"--workdir={workdir}")
+  launching.run("launch", *places, *FLAGS, *flags)
   return workdir
 
 

@@ -11,6 +11,7 @@ import pytest
 SCRIPT = """
 import hashlib, json, pathlib, sys, time
 from ctr_codistill import config
+from ctr_codistill.training.outside import Outside
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
 from ctr_codistill.training.worker import Worker
@@ -23,8 +24,9 @@ for number, (group, training) in enumerate(json.load(sys.stdin)):
     "training": {"batch_size": 16, **training},
   })
   place = Place(prepared, runs / str(number), group=group, cluster=Cluster())
-  worker = Worker(experiment, place, clock=time.time, sleep=time.sleep)
-  weights = b"".join(w.numpy().tobytes() for w in worker._trainer.model.weights)
+  outside = Outside(time.time, time.monotonic, time.sleep)
+  model = Worker(experiment, place, outside)._parts.trainer.model
+  weights = b"".join(w.numpy().tobytes() for w in model.weights)
   found.append(hashlib.sha256(weights).hexdigest())
 print(json.dumps(found))
 """

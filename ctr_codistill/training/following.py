@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ctr_codistill import stamped
 from ctr_codistill.codistill.teacher import Teacher
-from ctr_codistill.errors import InputError
+from ctr_codistill.errors import PassingError
 from ctr_codistill.method_config import Exchange
 
 _PAUSE = 0.05  # seconds between two looks for a snapshot that is waited for
@@ -81,8 +81,8 @@ class Following:
 
     return call
 
-  def _late(self, peer: int, number: int, step: int) -> InputError:
-    return InputError(
+  def _late(self, peer: int, number: int, step: int) -> PassingError:
+    return PassingError(
       f"snapshot {number} of group {peer} should be there within "
       f"{self._exchange.wait_timeout:g} s (exchange.wait_timeout) of step "
       f"{step}, is not"

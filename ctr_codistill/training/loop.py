@@ -34,8 +34,11 @@ def run(
   *,
   start: int,
   stop: int,
-) -> None:
+  leaves: Callable[[int], bool] = lambda step: False,
+) -> int:
   """Trains from step `start` to `stop`, with the due actions after each step.
+
+  Returns the step that it came to.
 
   Args:
     step_on: does step s (from 0) on its rows, int32 `[batch, columns]`.
@@ -43,9 +46,13 @@ def run(
     actions: in the order in which they come when several are due.
     start: steps done already.
     stop: steps done at the end.
+    leaves: tells after each step but the last whether to end there.
   """
   for step in range(start, stop):
     step_on(step, next(batches))
     for action in actions:
       if action.is_due(step + 1, stop=stop):
         action.call(step + 1)
+    if step + 1 < stop and leaves(step + 1):
+      return step + 1
+  return stop

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from ctr_codistill.errors import InputError
+from ctr_codistill.errors import PassingError
 
 _LOG = logging.getLogger(__name__)
 
@@ -163,7 +164,8 @@ def _check_port(address: str) -> None:
       probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
       probe.bind(("", int(port)))
   except (OSError, ValueError, OverflowError) as error:
-    raise InputError(
+    kind = PassingError if isinstance(error, OSError) else InputError
+    raise kind(
       f"the address {address} of this worker should be a free port of host "
       f"{host!r}: {error}"
     ) from None

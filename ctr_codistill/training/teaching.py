@@ -40,13 +40,17 @@ Opinions = FromSnapshots | FromPredictions
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-  """What both ways of learning need of the worker around them."""
+  """What both ways of learning need of the worker around them.
+
+  `clock` gives seconds since 1970, `ticks` those of a clock that is never set.
+  """
 
   claim: Claim
   place: Place
   features: Callable[[tf.Tensor], dict[str, tf.Tensor]]
   agreement: Agreement
   clock: Callable[[], float]
+  ticks: Callable[[], float]
   sleep: Callable[[float], None]
 
   @property
@@ -112,7 +116,7 @@ class BySnapshots:
     )
     self._refresh = actions.refresh_teacher(self._teacher, setting.agreement)
     if setting.is_reproducible:
-      self._refresh = self._following.action(setting.clock, setting.sleep)
+      self._refresh = self._following.action(setting.ticks, setting.sleep)
 
   def begin(self, start: int) -> Opinions:
     """Takes what peers have published; returns the opinions from a step on."""
@@ -149,7 +153,7 @@ class BySnapshots:
         calls,
         self._setting.agreement,
         seconds=seconds,
-        clock=self._setting.clock,
+        clock=self._setting.ticks,
       )
       every = _CLOCK_STEPS
       found = [Action(timed, every, at_end=False), Action(publish, 0)]

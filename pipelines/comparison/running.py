@@ -26,6 +26,7 @@ from ctr_codistill.training import workdir
 from pipelines import processes
 from pipelines.display import Display
 from pipelines.processes import Plan
+from pipelines.supervision import Supervise
 
 SERVED_GROUP = 0
 _RATE, _LOSS = "examples_per_second", "validation/log_loss"
@@ -97,6 +98,7 @@ def run(
     missing,
     display,
     limit=limit,
+    rule=Supervise(),
     done=functools.partial(_score, folder, validation),
     failed=failed,
   )
