@@ -33,8 +33,8 @@ def cost(wide: str, narrow: str, rows: str, folder: str) -> dict[str, Any]:
     "bytes of float32": stamped.size(wide),
     "log loss": new.log_loss,
     "log loss of float32": old.log_loss,
-    "churn: mean |p - q|": values["mean_absolute"],
-    "churn: largest |p - q|": values["maximum"],
+    "churn, mean absolute": values["mean_absolute"],
+    "churn, largest": values["maximum"],
     "time of a batch, over float32": _ratios(wide, narrow, rows),
   }
 

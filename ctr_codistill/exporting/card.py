@@ -11,7 +11,7 @@ FILE = "model_card.md"
 _QUALITY = ("examples", "log_loss", "auc", "normalized_entropy", "calibration")
 _CHURN = ("mean_absolute", "relative", "logit_rms", "equal", "maximum")
 _LIMITS = """\
-- A probability of a click for rows of the columns below; not a ranking by
+- A probability of a click for rows of the columns above; not a ranking by
   another value, and not for other sites or times than its data's without a
   look at its calibration there.
 - A feature that is not sent, an empty string and the integer -2^63 are missing
@@ -19,7 +19,7 @@ _LIMITS = """\
   others; integers beyond +-(2^31 - 1) count as that.
 - The same rows in batches of another size may differ in the last bits (the
   order of sums); the same batch gives the same bits on the same machine.
-- Churn between independent trainings is not zero: see below.
+- Churn between independent trainings is not zero: see above.
 """
 
 
