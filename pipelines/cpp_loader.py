@@ -1,7 +1,7 @@
 """The C++ program that answers requests as TF Serving does, built and run.
 
-TensorFlow's own wheel brings headers and library, so a compiler is all it needs;
-it takes some ten seconds once, and is kept.
+TensorFlow's own wheel brings headers and library, so a compiler is all it
+needs; it takes some ten seconds once, and is kept.
 """
 
 import hashlib
@@ -47,9 +47,7 @@ def build(folder: str | None = None) -> str:
   if os.path.isfile(program):
     return program
   if not compiler():
-    raise InputError(
-      f"the C++ loader should be built by {_COMPILER}: not found"
-    )
+    raise InputError(f"the C++ loader needs {_COMPILER}, which is not there")
   os.makedirs(folder, exist_ok=True)
   aside = f"{program}.{os.getpid()}"
   done = subprocess.run(

@@ -2,10 +2,10 @@
 
 The same raw rows go through the records that training reads and the model in
 this process, through the signatures `predict` and `serving_default`, through
-the C++ loader, which has no Python, and through the batch job. All in one batch,
-so the largest difference of two probabilities should be 0. Then the same in
-batches of 1, 32 and 1,024 rows: another size is another order of sums, and
-another kernel, so there a bound stands instead. What to expect: docs/serving.md.
+the C++ loader, which has no Python, and through the batch job. All in one
+batch, so the largest difference of two probabilities should be 0. Then the same
+in batches of 1, 32 and 1,024 rows: another size is another order of sums, and
+another kernel, so there a bound stands instead: docs/serving.md.
 
   python -m pipelines.parity --snapshot=RUN/exchange/group-0/460 \\
     --input='day_8.tsv.gz' --output=parity.json

@@ -1,4 +1,4 @@
-"""An export before what is not ours: C++, the clients of TF Serving, the CLI."""
+"""An export before what is not ours: C++, clients of TF Serving, its CLI."""
 
 import base64
 import http.client
@@ -35,16 +35,16 @@ def version(publish, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def rows(version, prepared):
-  """40 validation rows, raw."""
+def asked(version, prepared):
+  """40 rows to validate on, raw."""
   return raw_rows.read(str(prepared / "validation"), version, ROWS)
 
 
 @pytest.fixture(scope="module")
-def wanted(version, rows):
+def wanted(version, asked):
   """What Python answers: (logits, probabilities), each `[40]`."""
   found = Snapshot(version).predict_ids(
-    **{k: tf.constant(v) for k, v in rows.inputs("predict_ids").items()}
+    **{k: tf.constant(v) for k, v in asked.inputs("predict_ids").items()}
   )
   return found["logit"].numpy(), found["probability"].numpy()
 
@@ -75,35 +75,35 @@ def _equal(found, wanted):
   assert np.array_equal(found["probability"], probability)
 
 
-def _requests(rows):
+def _requests(asked):
   return [
-    warmup.request("clicks", name, rows.inputs(name)) for name in SIGNATURES
+    warmup.request("clicks", name, asked.inputs(name)) for name in SIGNATURES
   ]
 
 
-def _sent(rows, **other):
+def _sent(asked, **other):
   """Returns a request of `predict` in which some features are others."""
-  inputs = rows.inputs("predict") | other
+  inputs = asked.inputs("predict") | other
   inputs = {name: v for name, v in inputs.items() if v is not None}
   return warmup.request("clicks", "predict", inputs)
 
 
 def test_cpp_answers_all_signatures_to_the_bit(
-  program, version, rows, wanted, tmp_path
+  program, version, asked, wanted, tmp_path
 ):
-  found = cpp_loader.answers(program, version, _requests(rows), tmp_path)
+  found = cpp_loader.answers(program, version, _requests(asked), tmp_path)
   assert len(found) == 3
   for answer in found:
     _equal(answer, wanted)
 
 
-def test_cpp_answers_weights_in_bfloat16(program, version, rows, tmp_path):
+def test_cpp_answers_weights_in_bfloat16(program, version, asked, tmp_path):
   path = narrow.write(version, tmp_path / "narrow")
-  inputs = rows.inputs("predict_ids")
+  inputs = asked.inputs("predict_ids")
   own = Snapshot(path).predict_ids(
     **{k: tf.constant(v) for k, v in inputs.items()}
   )
-  found = cpp_loader.answers(program, path, _requests(rows), tmp_path)
+  found = cpp_loader.answers(program, path, _requests(asked), tmp_path)
   for answer in found:
     _equal(answer, (own["logit"].numpy(), own["probability"].numpy()))
 
@@ -119,26 +119,26 @@ def test_cpp_answers_the_warm_up_requests(program, version, tmp_path):
 
 
 def test_cpp_takes_a_feature_that_is_not_sent_as_missing(
-  program, version, rows, tmp_path
+  program, version, asked, tmp_path
 ):
   nothing = np.full(ROWS, MISSING_INT64)
   empty = np.array([b""] * ROWS, object)
-  said = _sent(rows, I1=nothing, C2=empty)
-  left_out = _sent(rows, I1=None, C2=None)
+  said = _sent(asked, I1=nothing, C2=empty)
+  left_out = _sent(asked, I1=None, C2=None)
   first, second = cpp_loader.answers(
     program, version, [said, left_out], tmp_path
   )
   _equal(second, (first["logit"], first["probability"]))
 
 
-def test_cpp_refuses_bad_requests_one_by_one(program, version, rows, tmp_path):
-  ids = rows.inputs("predict_ids")
+def test_cpp_refuses_bad_requests_one_by_one(program, version, asked, tmp_path):
+  ids = asked.inputs("predict_ids")
   bad = {
     "INVALID_ARGUMENT.*int64.*string|string.*int64": _sent(
-      rows, I1=rows.raw["C1"]
+      asked, I1=asked.raw["C1"]
     ),
-    "one number of rows": _sent(rows, I1=rows.raw["I1"][:3]),
-    "no input X9": _sent(rows, X9=rows.raw["I1"]),
+    "one number of rows": _sent(asked, I1=asked.raw["I1"][:3]),
+    "no input X9": _sent(asked, X9=asked.raw["I1"]),
     "no signature train": warmup.request("clicks", "train", ids),
     r"\[\?,2\]|\[-1,2\]|incompatible|shape": warmup.request(
       "clicks", "predict_ids", ids | {"numeric": ids["numeric"][:, :1]}
@@ -150,7 +150,7 @@ def test_cpp_refuses_bad_requests_one_by_one(program, version, rows, tmp_path):
       "clicks", "serving_default", {"examples": np.array([b"?"], object)}
     ),
   }
-  good = _sent(rows)
+  good = _sent(asked)
   *errors, last = cpp_loader.answers(
     program, version, [*bad.values(), good], tmp_path
   )
@@ -174,8 +174,8 @@ def test_extreme_integers_and_unknown_strings_are_answered(
   assert ((found["probability"] >= 0) & (found["probability"] <= 1)).all()
 
 
-def test_clients_over_grpc_get_the_bits_of_python(stub, rows, wanted):
-  for request in _requests(rows):
+def test_clients_over_grpc_get_the_bits_of_python(stub, asked, wanted):
+  for request in _requests(asked):
     response = stub.Predict(request, timeout=60)
     assert response.model_spec.version.value == 7
     _equal({k: tf.make_ndarray(v) for k, v in response.outputs.items()}, wanted)
@@ -194,11 +194,11 @@ def test_clients_over_grpc_are_told_the_signatures(stub):
   }
 
 
-def test_clients_over_grpc_are_told_what_is_wrong(stub, rows):
+def test_clients_over_grpc_are_told_what_is_wrong(stub, asked):
   for request, said in (
-    (_sent(rows, I1=rows.raw["C1"]), "I1 should be int64, is string"),
-    (_sent(rows, I1=rows.raw["I1"][:3]), "one number of rows"),
-    (_sent(rows, X9=rows.raw["I1"]), "X9"),
+    (_sent(asked, I1=asked.raw["C1"]), "I1 should be int64, is string"),
+    (_sent(asked, I1=asked.raw["I1"][:3]), "one number of rows"),
+    (_sent(asked, X9=asked.raw["I1"]), "X9"),
   ):
     with pytest.raises(grpc.RpcError) as raised:
       stub.Predict(request, timeout=60)
@@ -215,15 +215,15 @@ def _post(ports, body):
   return response.status, answer
 
 
-def _columns(rows):
+def _columns(asked):
   return {
     name: [v.decode() if isinstance(v, bytes) else v for v in values.tolist()]
-    for name, values in rows.raw.items()
+    for name, values in asked.raw.items()
   }
 
 
-def test_rest_answers_columns_rows_and_examples(ports, rows, wanted):
-  columns = _columns(rows)
+def test_rest_answers_columns_rows_and_examples(ports, asked, wanted):
+  columns = _columns(asked)
   body = {"signature_name": "predict", "inputs": columns}
   status, answer = _post(ports, body)
   assert status == 200
@@ -236,14 +236,14 @@ def test_rest_answers_columns_rows_and_examples(ports, rows, wanted):
   assert np.array_equal(np.float32(found), wanted[1])
   examples = [
     {"b64": base64.b64encode(example).decode()}
-    for example in rows.inputs("serving_default")["examples"]
+    for example in asked.inputs("serving_default")["examples"]
   ]
   _, answer = _post(ports, {"inputs": {"examples": examples}})
   assert np.array_equal(np.float32(answer["outputs"]["logit"]), wanted[0])
 
 
-def test_rest_takes_an_empty_column_as_missing(ports, rows):
-  columns = _columns(rows)
+def test_rest_takes_an_empty_column_as_missing(ports, asked):
+  columns = _columns(asked)
   said = columns | {"I2": [MISSING_INT64] * ROWS, "C3": [""] * ROWS}
   empty = columns | {"I2": [], "C3": []}
   first, second = (
@@ -254,16 +254,16 @@ def test_rest_takes_an_empty_column_as_missing(ports, rows):
   assert first == second
 
 
-def test_rest_refuses_a_string_for_an_integer(ports, rows):
-  inputs = _columns(rows) | {"I1": ["7"] * ROWS}
+def test_rest_refuses_a_string_for_an_integer(ports, asked):
+  inputs = _columns(asked) | {"I1": ["7"] * ROWS}
   status, answer = _post(ports, {"signature_name": "predict", "inputs": inputs})
   assert status == 400
   assert "not of expected type: int64" in answer["error"]
 
 
-def test_saved_model_cli_runs_it(version, rows, wanted, tmp_path):
+def test_saved_model_cli_runs_it(version, asked, wanted, tmp_path):
   given = []
-  for name, values in rows.raw.items():
+  for name, values in asked.raw.items():
     given.append(f"{name}=np.array({values.tolist()!r})")
   line = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
   line += ["run", "--dir", str(version), "--tag_set", "serve"]

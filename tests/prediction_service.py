@@ -1,7 +1,7 @@
-"""A server of one exported version: PredictionService over gRPC, and REST JSON.
+"""A server of one exported version: PredictionService over gRPC, and REST.
 
-As small as it can be. Its checks, and the forms of JSON, are those of TF Serving
-(predict_util.cc, json_tensor.cc); the clients that talk to it are the real ones.
+As small as it can be. Its checks, and the forms of JSON, are those of TF
+Serving (predict_util.cc, json_tensor.cc); what talks to it are its own clients.
 """
 
 import base64
