@@ -33,7 +33,7 @@ _HOMES = {
   "batches": "criteo.dataset",
   "compare": "evaluation.comparison",
   "compare_columns": "evaluation.churn.columns",
-  "export": "serving",
+  "export": "exporting.exports",
   "open_shards": "criteo.records",
   "prepare": "criteo.preparing.preparation",
 }

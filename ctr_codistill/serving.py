@@ -7,21 +7,24 @@
 All give {"probability", "logit"}, float32 `[batch]`. Only plain variables, no
 optimizer, no Python: the module can be written while training goes on
 elsewhere.
+
+A feature that a tf.Example lacks is a missing value. So is one that `predict`
+is not given: its default has no values, `[0]`, which stand for missing in every
+row (`signature.defaults`, which TF Serving fills in).
 """
 
-import os
-import pathlib
-import shutil
+import inspect
 from collections.abc import Callable
 from collections.abc import Mapping
 
 import tensorflow as tf
 import tf_keras
 
-from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo.lookup import Lookup
-from ctr_codistill.errors import InputError
+
+_MISSING = {tf.int64: schemas.MISSING_INT64, tf.string: ""}
+"""What a missing value is sent as."""
 
 
 class Servable(tf.Module):
@@ -40,7 +43,7 @@ class Servable(tf.Module):
     self._logit = _untracked(model)
 
   def signatures(self) -> dict[str, Callable]:
-    """Returns the concrete functions by their names."""
+    """Returns the functions by their names."""
     return {
       "serving_default": self._examples(),
       "predict": self._raw(),
@@ -68,14 +71,27 @@ class Servable(tf.Module):
     return _concrete(lambda **features: self._outputs(features), specs)
 
   def _raw(self) -> Callable:
-    specs = {
-      **{n.name: tf.TensorSpec([None], tf.int64) for n in self._schema.numeric},
-      **{
-        c.name: tf.TensorSpec([None], tf.string)
-        for c in self._schema.categorical
-      },
+    absent = {
+      **{n.name: _no(tf.int64) for n in self._schema.numeric},
+      **{c.name: _no(tf.string) for c in self._schema.categorical},
     }
-    return _concrete(lambda **raw: self._from_raw(raw), specs)
+
+    def predict(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+      return self._from_raw(_filled(dict(zip(absent, values))))
+
+    # What saving reads the defaults from.
+    predict.__signature__ = inspect.Signature(
+      [
+        inspect.Parameter(
+          name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value
+        )
+        for name, value in absent.items()
+      ]
+    )
+    specs = [
+      tf.TensorSpec([None], value.dtype, name) for name, value in absent.items()
+    ]
+    return tf.function(predict, input_signature=specs, autograph=False)
 
   def _examples(self) -> Callable:
     parsing = {
@@ -94,43 +110,32 @@ class Servable(tf.Module):
     )
 
 
-def export(
-  snapshot: str | os.PathLike,
-  root: str | os.PathLike,
-  *,
-  version: int | None = None,
-) -> pathlib.Path:
-  """Copies a snapshot to `root/VERSION/`, complete or absent; returns that.
-
-  Args:
-    snapshot: directory of the snapshot.
-    root: the directory a server polls.
-    version: above 0; None means one above the highest in `root`.
-
-  Raises:
-    TornError: the snapshot is not complete or not as stamped.
-    InputError: the version is not above 0, or there already.
-  """
-  facts = stamped.verify(snapshot)
-  root = pathlib.Path(root)
-  if version is None:
-    version = max(_versions(root), default=0) + 1
-  if version < 1:
-    raise InputError(f"version should be above 0, is {version}")
-  if (root / str(version)).exists():
-    raise InputError(f"version {version} should be new, {root} has it already")
-
-  def fill(path: pathlib.Path) -> None:
-    ignored = shutil.ignore_patterns(stamped.MANIFEST)
-    shutil.copytree(snapshot, path, ignore=ignored, dirs_exist_ok=True)
-
-  return stamped.write(root / str(version), fill, facts)
+def _no(dtype: tf.DType) -> tf.Tensor:
+  """Returns no values, `[0]`: what a feature is that nobody sent."""
+  return tf.constant([], dtype)
 
 
-def _versions(root: pathlib.Path) -> list[int]:
-  if not root.is_dir():
-    return []
-  return [int(p.name) for p in root.iterdir() if p.name.isdecimal()]
+def _filled(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+  """Returns all features `[batch]`; one of no values is missing in each row."""
+  sizes = tf.stack([tf.size(values) for values in raw.values()])
+  rows = tf.reduce_max(sizes)
+  fits = tf.reduce_all((sizes == 0) | (sizes == rows))
+  check = tf.debugging.Assert(
+    fits,
+    [
+      "all should have one number of rows (or none):",
+      list(raw),
+      "have",
+      sizes,
+    ],
+    summarize=len(raw),
+  )
+  with tf.control_dependencies([check]):
+    absent = tf.where(sizes == 0, rows, 0)
+  return {
+    name: tf.concat([values, tf.fill([count], _MISSING[values.dtype])], 0)
+    for (name, values), count in zip(raw.items(), tf.unstack(absent))
+  }
 
 
 def _untracked(model: tf_keras.Model) -> Callable:

@@ -1,15 +1,49 @@
 """Exports a snapshot as a numbered version that TF Serving loads.
 
 A server that polls OUTPUT finds the version complete or not at all, and takes
-the highest number.
+the highest number. Beside the model lie warm-up requests, a model card and
+`export.json`. What each is, and how a server is set up: docs/serving.md.
 
   python -m pipelines.export --snapshot=RUN/exchange/group-0/460 --output=clicks
+
+With --promote it takes the place of the version before only if it is not worse
+on the rows of --on, and within the limits of --gate: else the status is 2.
+
+  python -m pipelines.export --snapshot=RUN/exchange/group-0/460 \\
+    --output=clicks --promote --on=DATA/validation --gate=limits.toml --keep=3
+  python -m pipelines.export --output=clicks --back
+
+The second goes one version back, by publishing the older one anew.
 """
+
+import os
+import pathlib
+import tempfile
+from typing import Any
 
 from absl import flags
 
-from ctr_codistill import serving
+from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import snapshot_runs
+from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.exporting import exports
+from ctr_codistill.exporting import judging
+from ctr_codistill.exporting import narrow
+from ctr_codistill.exporting import raw_rows
+from ctr_codistill.exporting import server_files
+from ctr_codistill.exporting import versions
+from ctr_codistill.exporting import warmup
+from ctr_codistill.exporting.exports import About
+from ctr_codistill.exporting.judging import Judgement
+from ctr_codistill.exporting.server_files import Batching
+from ctr_codistill.exporting.server_files import Served
 from pipelines import command
+from pipelines import narrow_cost
+from pipelines import provenance
+
+REFUSED = 2
+"""The exit status where a model may not take the place of the one before."""
 
 _SNAPSHOT = flags.DEFINE_string("snapshot", None, "directory of a snapshot")
 _OUTPUT = flags.DEFINE_string(
@@ -21,14 +55,165 @@ _VERSION = flags.DEFINE_integer(
   "number of the version; default: one above the highest",
   lower_bound=1,
 )
-command.require("snapshot", "output")
-command.local("snapshot", "output")
+_WEIGHTS = flags.DEFINE_enum(
+  "weights",
+  "float32",
+  ["float32", "bfloat16"],
+  "how weights are kept; bfloat16 is half the size, and its cost is told",
+)
+_ON = flags.DEFINE_string(
+  "on",
+  None,
+  "rows with labels, raw files or a prepared directory such as DATA/validation:"
+  " the model is judged on them, and the cost of bfloat16 measured",
+)
+_WARMUP = flags.DEFINE_string(
+  "warmup",
+  None,
+  "raw files or a prepared directory whose first rows become warm-up requests; "
+  "default: rows of --on, else made from the vocabularies",
+)
+_LAYOUT = flags.DEFINE_string(
+  "layout", None, "columns of raw files of --warmup and --on, as in prepare"
+)
+_CHURN = flags.DEFINE_string(
+  "churn", None, "churn.json of pipelines.churn, for the model card"
+)
+_QUALITY = flags.DEFINE_string(
+  "quality",
+  None,
+  "predictions with labels (pipelines.predict), for the model card",
+)
+_PROMOTE = flags.DEFINE_boolean(
+  "promote",
+  False,
+  "only if it is not worse than the version in place; drops old versions",
+)
+_GATE = flags.DEFINE_string(
+  "gate", None, "TOML file of limits (docs/churn.md) for --promote"
+)
+_MOST_WORSE = flags.DEFINE_float(
+  "most_worse", 0.0, "nats by which --promote allows a higher log loss"
+)
+_KEEP = flags.DEFINE_integer(
+  "keep", 3, "versions that --promote keeps", lower_bound=1
+)
+_BACK = flags.DEFINE_boolean(
+  "back", False, "goes one version back, and does nothing else"
+)
+_SERVER_CONFIG = flags.DEFINE_string(
+  "server_config",
+  None,
+  "directory for models.config and batching.config of TF Serving",
+)
+_SERVED_VERSIONS = flags.DEFINE_string(
+  "served_versions", "latest:1", "in models.config: latest:N, all, specific:1,2"
+)
+_SERVED_PATH = flags.DEFINE_string(
+  "served_path", None, "in models.config: OUTPUT as the server sees it"
+)
+_MOST_BATCH = flags.DEFINE_integer(
+  "most_batch", 1024, "in batching.config: rows of a joined batch"
+)
+_BATCH_WAIT_US = flags.DEFINE_integer(
+  "batch_wait_us", 1000, "in batching.config: how long a request waits"
+)
+command.require("output")
+command.local("snapshot", "output", "server_config")
 
 
 def main() -> int:
-  """Writes the version and prints where it is."""
-  print(serving.export(_SNAPSHOT.value, _OUTPUT.value, version=_VERSION.value))
+  """Writes the version, or refuses to, and prints where it is and why."""
+  if _BACK.value:
+    print(versions.back(_OUTPUT.value))
+    return 0
+  if not _SNAPSHOT.value:
+    raise InputError("--snapshot should name a snapshot, is not given")
+  with tempfile.TemporaryDirectory() as folder:
+    snapshot = _candidate(folder)
+    judged = _judged(snapshot, folder) if _PROMOTE.value else None
+    if judged:
+      print("\n".join(verdict.line for verdict in judged.verdicts))
+      if not judged.holds:
+        print(f"refused: {versions.in_place(_OUTPUT.value)} stays in place")
+        return REFUSED
+    about = _about(snapshot, folder, judged)
+    version = exports.export(
+      snapshot, _OUTPUT.value, version=_VERSION.value, about=about
+    )
+  print(version)
+  if _PROMOTE.value:
+    versions.keep(_OUTPUT.value, _KEEP.value)
+  if _SERVER_CONFIG.value:
+    _configure()
   return 0
+
+
+def _candidate(folder: str) -> str:
+  if _WEIGHTS.value == "float32":
+    return _SNAPSHOT.value
+  return str(narrow.write(_SNAPSHOT.value, os.path.join(folder, "bfloat16")))
+
+
+def _judged(snapshot: str, folder: str) -> Judgement | None:
+  """Returns how the candidate stands to what is in place, if anything is."""
+  old = versions.in_place(_OUTPUT.value)
+  limits = gate.read(_GATE.value) if _GATE.value else None
+  if old is None:
+    return None
+  if not _ON.value:
+    raise InputError(f"--promote should have rows --on which {old} is compared")
+  found = judging.compare(old, snapshot, _ON.value, folder)
+  return judging.judge(found, limits, most_worse=_MOST_WORSE.value)
+
+
+def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
+  source = _WARMUP.value or _ON.value
+  rows = None
+  if source:
+    layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
+    rows = raw_rows.read(source, snapshot, warmup.ROWS, layout)
+  narrowed = snapshot != _SNAPSHOT.value and _ON.value
+  found = About(
+    source=_SNAPSHOT.value,
+    churn=provenance.churn(_CHURN.value),
+    experiment=provenance.experiment(_SNAPSHOT.value),
+    cost=narrow_cost.cost(_SNAPSHOT.value, snapshot, _ON.value, folder)
+    if narrowed
+    else None,
+    judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
+    quality=_quality(snapshot, folder, judged),
+  )
+  if rows is None:
+    return found
+  return About(**(vars(found) | {"rows": rows, "rows_of": f"of {source}"}))
+
+
+def _quality(
+  snapshot: str, folder: str, judged: Judgement | None
+) -> dict[str, Any] | None:
+  if _QUALITY.value:
+    return provenance.quality(_QUALITY.value)
+  if judged:
+    last = judged.found.comparison.qualities[-1]
+    return {"of": _ON.value, **last.to_dict()}
+  if not _ON.value:
+    return None
+  (path,) = snapshot_runs.predicted([snapshot], _ON.value, folder)
+  return provenance.quality(path, of=_ON.value)
+
+
+def _configure() -> None:
+  path = _SERVED_PATH.value or os.path.abspath(_OUTPUT.value)
+  name = pathlib.Path(os.path.abspath(_OUTPUT.value)).name
+  served = Served(name, path, _SERVED_VERSIONS.value)
+  batching = Batching(
+    most=_MOST_BATCH.value,
+    wait_us=_BATCH_WAIT_US.value,
+    threads=os.cpu_count() or 1,
+  )
+  print(server_files.write_models(_SERVER_CONFIG.value, served))
+  print(server_files.write_batching(_SERVER_CONFIG.value, batching))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ RANKS = {
   "codistill": 2,
   "evaluation": 2,
   "serving": 2,
+  "exporting": 2.5,
   "training": 3,
   "": 3.5,  # the public names, which come from anywhere
 }
@@ -184,6 +185,8 @@ def test_the_rule_has_teeth():
     ("ctr_codistill.evaluation.churn", "ctr_codistill.codistill.teacher"),
     ("ctr_codistill.codistill.teacher", "ctr_codistill.training.loop"),
     ("ctr_codistill.serving", "ctr_codistill.evaluation.metrics"),
+    ("ctr_codistill.serving", "ctr_codistill.exporting.exports"),
+    ("ctr_codistill.exporting.exports", "ctr_codistill.training.worker"),
     ("ctr_codistill.training.worker", "pipelines.arms"),
     ("ctr_codistill.stamped", "ctr_codistill.snapshots"),
   ]

@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from ctr_codistill import config
-from ctr_codistill import serving
 from ctr_codistill.criteo import bins
 from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
@@ -22,6 +21,7 @@ from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predict
+from ctr_codistill.exporting import exports
 from ctr_codistill.models import networks
 from ctr_codistill.serving import Servable
 from ctr_codistill.snapshots import Snapshot
@@ -178,7 +178,7 @@ def test_a_log_of_other_features_is_refused(snapshot, tmp_path):
 
 
 def test_an_export_answers_raw_strings(snapshot, avazu, tmp_path):
-  exported = serving.export(snapshot, tmp_path / "clicks")
+  exported = exports.export(snapshot, tmp_path / "clicks")
   loaded = tf.saved_model.load(str(exported))
   raw = _avazu(100)
   features = {

@@ -1,18 +1,16 @@
-import os
-import pathlib
-import sys
+import dataclasses
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ctr_codistill import serving
-from ctr_codistill import stamped
+from ctr_codistill import config
+from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.criteo.schema import MISSING_INT64
-from ctr_codistill.errors import InputError
+from ctr_codistill.models import networks
+from ctr_codistill.serving import Servable
 from ctr_codistill.snapshots import Snapshot
-from ctr_codistill.stamped import TornError
 
 # The same five requests raw and prepared. Ids of strings are 0 for none, 1 + 2
 # + its place for a value of the vocabulary; None is what is not said.
@@ -137,89 +135,63 @@ def test_inputs_are_named_and_typed_as_a_client_sends_them(snapshot):
   }
 
 
-def test_versions_count_up_from_one(published, tmp_path):
-  root = tmp_path / "served"
-  assert serving.export(published, root) == root / "1"
-  assert serving.export(published, root) == root / "2"
-  assert serving.export(published, root, version=20) == root / "20"
-  assert serving.export(published, root) == root / "21"
-  assert sorted(os.listdir(root)) == ["1", "2", "20", "21"]
+def test_a_feature_that_is_not_sent_is_missing_in_every_row(snapshot):
+  """As TF Serving fills it in: a tensor without values."""
+  predict = snapshot.signature("predict")
+  none = {"I1": tf.constant([], tf.int64), "C2": tf.constant([], tf.string)}
+  sent = {"I2": _integers(I2), "C1": _strings(C1), "C3": _strings(C3)}
+  said = {"I1": _integers([None] * 5), "C2": _strings([None] * 5)}
+  found = predict(**none, **sent)["logit"].numpy()
+  assert found.tolist() == predict(**said, **sent)["logit"].numpy().tolist()
+  assert len(set(found.tolist())) > 1
 
 
-def test_a_version_predicts_as_its_snapshot(published, snapshot, tmp_path):
-  version = Snapshot(serving.export(published, tmp_path))
-  features = {
-    "numeric": tf.constant(NUMERIC),
-    "categorical": tf.constant(CATEGORICAL),
+def test_nothing_sent_is_nothing_answered(snapshot):
+  none = {
+    **dict.fromkeys(["I1", "I2"], tf.constant([], tf.int64)),
+    **dict.fromkeys(["C1", "C2", "C3"], tf.constant([], tf.string)),
   }
-  for name in ("probability", "logit"):
-    assert np.array_equal(
-      version.predict_ids(**features)[name],
-      snapshot.predict_ids(**features)[name],
-    )
-  assert version.facts == snapshot.facts
+  assert snapshot.signature("predict")(**none)["logit"].shape == [0]
 
 
-def test_a_version_shares_no_file_with_its_snapshot(published, tmp_path):
-  version = serving.export(published, tmp_path)
-  for path in published.rglob("*"):
-    if path.is_file():
-      assert not path.samefile(version / path.relative_to(published))
+def test_features_of_other_lengths_are_refused(snapshot):
+  sent = {"I1": _integers(I1), "I2": _integers(I2[:2])}
+  strings = {"C1": _strings(C1), "C2": _strings(C2), "C3": _strings(C3)}
+  with pytest.raises(
+    tf.errors.InvalidArgumentError,
+    match=r"one number .*\[I1 I2 C1 C2 C3\] \[have\] \[5 2 5 5 5\]",
+  ):
+    snapshot.signature("predict")(**sent, **strings)
 
 
-def test_a_version_that_is_there_is_refused(published, tmp_path):
-  serving.export(published, tmp_path, version=5)
-  with pytest.raises(InputError, match=r"version 5 should be new, .* has it"):
-    serving.export(published, tmp_path, version=5)
-  # Somebody else's, without a stamp, is not replaced either.
-  (tmp_path / "7").mkdir()
-  with pytest.raises(InputError, match="version 7 should be new"):
-    serving.export(published, tmp_path, version=7)
-
-
-@pytest.mark.parametrize("version", [0, -1])
-def test_a_version_is_above_0(published, tmp_path, version):
-  with pytest.raises(InputError, match=f"version .* above 0, is {version}"):
-    serving.export(published, tmp_path, version=version)
-  assert os.listdir(tmp_path) == []
-
-
-def test_a_torn_snapshot_is_not_exported(publish, tmp_path, flip):
-  torn = publish(tmp_path / "exchange", 1, seed=1)
-  flip(torn / "variables" / "variables.index")
-  with pytest.raises(TornError, match=r"variables\.index should be"):
-    serving.export(torn, tmp_path / "served")
-  assert not (tmp_path / "served").exists()
-
-
-def test_an_export_to_a_full_disk_leaves_nothing(
-  published, tmp_path, full_disk
+@pytest.mark.parametrize(
+  ("numeric", "bins"),
+  [("log", ()), ("bins", ()), ("both", ()), ("both", (1, 2, 1))],
+)
+def test_any_integer_gives_a_finite_probability(
+  prepared, schema, numeric, bins
 ):
-  with full_disk(1000), pytest.raises(OSError, match="File too large"):
-    serving.export(published, tmp_path)
-  assert os.listdir(tmp_path) == []
-
-
-def test_the_manifest_comes_when_all_else_is_there(published, tmp_path):
-  """Looks into the directories at the moment they and the stamp get names."""
-  seen, target = {}, tmp_path / "1"
-
-  def look(event, arguments):
-    if event != "os.rename":
-      return
-    source, to = map(pathlib.Path, arguments[:2])
-    if tmp_path in to.parents:
-      folder = source if to == target else target
-      seen[to.name] = {path.name for path in folder.rglob("*")}
-
-  watched = [look]
-  # Python's audit hooks cannot be taken away again, but emptied.
-  sys.addaudithook(lambda *event: [watch(*event) for watch in watched])
-  try:
-    serving.export(published, tmp_path)
-  finally:
-    watched.clear()
-  files = {p.name for p in published.rglob("*")} - {stamped.MANIFEST}
-  assert seen["1"] == files
-  assert {n for n in seen[stamped.MANIFEST] if n[0] != "."} == files
-  assert stamped.verify(target)
+  first, *others = schema.numeric
+  first = dataclasses.replace(first, ids=bins)
+  schema = dataclasses.replace(schema, numeric=(first, *others))
+  model = config.Model(hidden=(4,), embedding_dim=2, numeric=numeric)
+  servable = Servable(
+    networks.build(model, schema, seed=1), schema, Lookup(schema, prepared)
+  )
+  ends = [
+    0,
+    1,
+    -1,
+    *(
+      s * (2**n + d) for n in (31, 53, 62) for s in (1, -1) for d in (-1, 0, 1)
+    ),
+    2**63 - 1,
+    -(2**63) + 1,
+    -(2**63),
+  ]
+  empty = _strings([None] * len(ends))
+  found = servable.signatures()["predict"](
+    I1=_integers(ends), I2=_integers(ends[::-1]), C1=empty, C2=empty, C3=empty
+  )
+  for values in found.values():
+    assert np.isfinite(values).all()

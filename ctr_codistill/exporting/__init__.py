@@ -1,0 +1,1 @@
+"""A snapshot made ready for TF Serving, and put before it or not."""

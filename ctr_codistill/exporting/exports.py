@@ -1,0 +1,145 @@
+"""A snapshot as a version that TF Serving loads, with all that explains it.
+
+In `assets.extra/` lie the feature spec, warm-up requests, `export.json` (what
+the version is, and all that was measured of it) and a model card, its text. The
+graph and the weights are the snapshot's own files, bit for bit.
+"""
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from ctr_codistill import snapshots
+from ctr_codistill import stamped
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.exporting import card
+from ctr_codistill.exporting import graphs
+from ctr_codistill.exporting import raw_rows
+from ctr_codistill.exporting import versions
+from ctr_codistill.exporting import warmup
+from ctr_codistill.exporting.raw_rows import RawRows
+
+REPORT = "export.json"
+_VARIABLES = "variables/variables"
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class About:
+  """What a version's report says beside what the snapshot itself holds.
+
+  Attributes:
+    source: the snapshot, as its user names it; None for its directory.
+    quality: measures of its predictions, and `of` which; None if not known.
+    churn: a `churn.json`, and `of` which file; None if not known.
+    judged: what it was compared with, and the verdicts; None if it was not.
+    cost: of narrow weights, on which rows; None if not measured.
+    experiment: of the training: its flags and data; None if not known.
+    rows: raw rows for the warm-up; None to make some of the vocabularies.
+    rows_of: where they are from.
+  """
+
+  source: str | None = None
+  quality: Mapping[str, Any] | None = None
+  churn: Mapping[str, Any] | None = None
+  judged: Mapping[str, Any] | None = None
+  cost: Mapping[str, Any] | None = None
+  experiment: Mapping[str, Any] | None = None
+  rows: RawRows | None = None
+  rows_of: str = "made from the vocabularies"
+
+
+def export(
+  snapshot: str | os.PathLike,
+  root: str | os.PathLike,
+  *,
+  version: int | None = None,
+  about: About | None = None,
+) -> pathlib.Path:
+  """Writes a snapshot to `root/VERSION/`, complete or absent; returns that.
+
+  Args:
+    snapshot: directory of the snapshot.
+    root: the directory a server polls; its last name is the model's.
+    version: above 0; None means one above the highest in `root`.
+    about: what the report says of it.
+
+  Raises:
+    TornError: the snapshot is not complete or not as stamped.
+    InputError: the version is not above 0, or there already, or the graph calls
+      Python.
+  """
+  about = about or About()
+  snapshot = pathlib.Path(snapshot)
+  facts = stamped.verify(snapshot)
+  schema = schemas.read(snapshot / snapshots.EXTRA)
+  signatures = graphs.signatures(snapshot)
+  name = pathlib.Path(os.path.abspath(root)).name
+  rows = about.rows if about.rows is not None else _made(snapshot, schema)
+  requests = warmup.requests(name, rows)
+
+  def fill(path: pathlib.Path, number: int) -> None:
+    versions.copy(snapshot, path)
+    extra = path / snapshots.EXTRA
+    warmup.write(extra / warmup.FILE, requests)
+    report = {
+      "model": name,
+      "version": number,
+      "snapshot": about.source or str(snapshot),
+      "step": facts.get("step"),
+      **_weights(path),
+      "signatures": signatures,
+      "warmup": {"requests": len(requests), "rows": about.rows_of},
+      "data": _data(schema, about.experiment),
+      **{
+        key: getattr(about, key)
+        for key in ("quality", "churn", "judged", "cost", "experiment")
+      },
+    }
+    stamped.write_json(extra / REPORT, report)
+    stamped.write_text(extra / card.FILE, card.text(report))
+
+  return versions.write(root, fill, facts, version=version)
+
+
+def report(version: str | os.PathLike) -> pathlib.Path:
+  """Returns the path of a version's `export.json`."""
+  return pathlib.Path(version) / snapshots.EXTRA / REPORT
+
+
+def _made(snapshot: pathlib.Path, schema: Schema) -> RawRows:
+  found = vocabularies.Vocabularies(snapshot, schema, folder=snapshots.ASSETS)
+  drawn = raw_rows.drawn(schema, warmup.ROWS)
+  return raw_rows.of_prepared(drawn, schema, found)
+
+
+def _weights(path: pathlib.Path) -> dict[str, Any]:
+  reader = tf.train.load_checkpoint(str(path / _VARIABLES))
+  shapes = reader.get_variable_to_shape_map()
+  shapes.pop(_OBJECTS, None)
+  types = reader.get_variable_to_dtype_map()
+  kinds = sorted({types[name].name for name in shapes})
+  return {
+    "weights": " and ".join(kinds),
+    "parameters": sum(math.prod(shape) for shape in shapes.values()),
+    "bytes": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
+  }
+
+
+def _data(
+  schema: Schema, experiment: Mapping[str, Any] | None
+) -> dict[str, Any]:
+  return {
+    "schema": schema.fingerprint,
+    "numeric": [feature.name for feature in schema.numeric],
+    "categorical": [feature.name for feature in schema.categorical],
+    "ids": sum(feature.rows for feature in schema.categorical),
+    "rows": (experiment or {}).get("data", {}).get("rows"),
+  }

@@ -1,0 +1,141 @@
+"""A snapshot with its weights in bfloat16: half the bytes, on disk and served.
+
+Only what is kept is narrow. Where the graph reads a weight, or gathers rows of
+a table, what it read is widened, and all arithmetic stays float32. So a table
+costs nothing to read, but the layers are widened anew for every request.
+
+It is done on the graph and not on the model, for the code of a user's own model
+need not be there.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from ctr_codistill import snapshots
+from ctr_codistill import stamped
+from ctr_codistill.errors import InputError
+from ctr_codistill.exporting import versions
+
+MODEL = "saved_model.pb"
+_VARIABLES = "variables/variables"
+_WIDE, _NARROW = types_pb2.DT_FLOAT, types_pb2.DT_BFLOAT16
+_READS = {"ReadVariableOp": "value", "ResourceGather": "output"}
+"""What reads a variable, and how a function names what it read."""
+_END = "/float32"
+
+
+def write(
+  snapshot: str | os.PathLike, target: str | os.PathLike
+) -> pathlib.Path:
+  """Writes the snapshot in bfloat16 at `target`, complete or absent.
+
+  Raises:
+    TornError: the snapshot is not complete or not as stamped.
+    InputError: it uses its variables in a way that is not known.
+  """
+  snapshot = pathlib.Path(snapshot)
+  facts = stamped.verify(snapshot)
+
+  def fill(path: pathlib.Path) -> None:
+    versions.copy(snapshot, path)
+    for graph in (path, path / snapshots.TEACHER):
+      if (graph / MODEL).is_file():
+        _narrow_model(graph / MODEL)
+        # A sum of the graph, which TensorFlow makes without it.
+        (graph / "fingerprint.pb").unlink(missing_ok=True)
+    _narrow_variables(snapshot / _VARIABLES, path / _VARIABLES)
+
+  return stamped.write(target, fill, facts)
+
+
+def _narrow_variables(source: pathlib.Path, target: pathlib.Path) -> None:
+  types = tf.train.load_checkpoint(str(source)).get_variable_to_dtype_map()
+  names = sorted(types)
+  with tf.device("CPU:0"):
+    tensors = tf.raw_ops.RestoreV2(
+      prefix=str(source),
+      tensor_names=names,
+      shape_and_slices=[""] * len(names),
+      dtypes=[types[name] for name in names],
+    )
+    for i, tensor in enumerate(tensors):
+      if tensor.dtype == tf.float32:
+        tensors[i] = tf.cast(tensor, tf.bfloat16)
+    for old in target.parent.glob("variables.*"):
+      old.unlink()
+    tf.raw_ops.SaveV2(
+      prefix=str(target),
+      tensor_names=names,
+      shape_and_slices=[""] * len(names),
+      tensors=tensors,
+    )
+
+
+def _narrow_model(path: pathlib.Path) -> None:
+  model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+  for meta in model.meta_graphs:
+    graph = meta.graph_def
+    _narrow_graph(graph.node, {})
+    for function in graph.library.function:
+      renamed = _narrow_graph(function.node_def, _READS)
+      for name, output in function.ret.items():
+        function.ret[name] = renamed.get(output, output)
+    for node in meta.object_graph_def.nodes:
+      if node.HasField("variable") and node.variable.dtype == _WIDE:
+        node.variable.dtype = _NARROW
+  path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _narrow_graph(nodes: Iterable, outputs: dict[str, str]) -> dict[str, str]:
+  """Alters the nodes of a graph or function; returns what is named anew."""
+  renamed = {}
+  restored = {node.name for node in nodes if node.op == "RestoreV2"}
+  for node in list(nodes):
+    if node.op in _READS and node.attr["dtype"].type == _WIDE:
+      node.attr["dtype"].type = _NARROW
+      nodes.append(_widened(node, outputs))
+      renamed |= _names(node, outputs)
+    elif node.op in ("VarHandleOp", "AssignVariableOp"):
+      _replace(node, "dtype")
+    elif node.op == "RestoreV2":
+      types = node.attr["dtypes"].list.type
+      types[:] = [_NARROW if t == _WIDE else t for t in types]
+    elif node.op == "Identity" and node.input[0].split(":")[0] in restored:
+      _replace(node, "T")
+    elif "Resource" in node.op and "dtype" in node.attr:
+      raise InputError(f"weights that {node.op} reads cannot be bfloat16")
+  for node in nodes:
+    if not node.name.endswith(_END):
+      node.input[:] = [renamed.get(name, name) for name in node.input]
+  return renamed
+
+
+def _names(node: node_def_pb2.NodeDef, outputs: dict[str, str]) -> dict:
+  """Returns how others name what a node read, and how they shall."""
+  if outputs:
+    return {f"{node.name}:{outputs[node.op]}:0": f"{node.name}{_END}:y:0"}
+  return dict.fromkeys([node.name, f"{node.name}:0"], f"{node.name}{_END}")
+
+
+def _widened(
+  node: node_def_pb2.NodeDef, outputs: dict[str, str]
+) -> node_def_pb2.NodeDef:
+  """Returns a node that makes float32 of what `node` read."""
+  suffix = f":{outputs[node.op]}:0" if outputs else ""
+  found = node_def_pb2.NodeDef(name=node.name + _END, op="Cast")
+  found.input.append(node.name + suffix)
+  found.device = node.device
+  found.attr["SrcT"].type, found.attr["DstT"].type = _NARROW, _WIDE
+  found.attr["Truncate"].b = False
+  return found
+
+
+def _replace(node: node_def_pb2.NodeDef, name: str) -> None:
+  if node.attr[name].type == _WIDE:
+    node.attr[name].type = _NARROW

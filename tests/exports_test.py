@@ -1,0 +1,232 @@
+"""A version that TF Serving loads: complete or absent, and explained."""
+
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorflow_serving.apis import prediction_log_pb2
+
+from ctr_codistill import stamped
+from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.errors import InputError
+from ctr_codistill.exporting import exports
+from ctr_codistill.exporting import graphs
+from ctr_codistill.exporting.exports import About
+from ctr_codistill.models import parts
+from ctr_codistill.serving import Servable
+from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.snapshots import Writer
+from ctr_codistill.stamped import TornError
+
+
+@pytest.fixture(scope="module")
+def published(publish, tmp_path_factory):
+  return publish(tmp_path_factory.mktemp("exchange"), 50, seed=3)
+
+
+def test_versions_count_up_from_one(published, tmp_path):
+  root = tmp_path / "served"
+  assert exports.export(published, root) == root / "1"
+  assert exports.export(published, root) == root / "2"
+  assert exports.export(published, root, version=20) == root / "20"
+  assert exports.export(published, root) == root / "21"
+  assert sorted(os.listdir(root)) == ["1", "2", "20", "21"]
+
+
+def test_a_version_predicts_as_its_snapshot(published, features, tmp_path):
+  snapshot = Snapshot(published)
+  version = Snapshot(exports.export(published, tmp_path))
+  for name in ("probability", "logit"):
+    assert np.array_equal(
+      version.predict_ids(**features)[name],
+      snapshot.predict_ids(**features)[name],
+    )
+  assert version.facts == snapshot.facts
+
+
+def test_a_version_shares_no_file_with_its_snapshot(published, tmp_path):
+  version = exports.export(published, tmp_path)
+  for path in published.rglob("*"):
+    if path.is_file():
+      assert not path.samefile(version / path.relative_to(published))
+
+
+def test_a_version_that_is_there_is_refused(published, tmp_path):
+  exports.export(published, tmp_path, version=5)
+  with pytest.raises(InputError, match=r"version 5 should be new, .* has it"):
+    exports.export(published, tmp_path, version=5)
+  # Somebody else's, without a stamp, is not replaced either.
+  (tmp_path / "7").mkdir()
+  with pytest.raises(InputError, match="version 7 should be new"):
+    exports.export(published, tmp_path, version=7)
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_version_is_above_0(published, tmp_path, version):
+  with pytest.raises(InputError, match=f"version .* above 0, is {version}"):
+    exports.export(published, tmp_path, version=version)
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_torn_snapshot_is_not_exported(publish, tmp_path, flip):
+  torn = publish(tmp_path / "exchange", 1, seed=1)
+  flip(torn / "variables" / "variables.index")
+  with pytest.raises(TornError, match=r"variables\.index should be"):
+    exports.export(torn, tmp_path / "served")
+  assert not (tmp_path / "served").exists()
+
+
+def test_an_export_to_a_full_disk_leaves_nothing(
+  published, tmp_path, full_disk
+):
+  with full_disk(1000), pytest.raises(OSError, match="File too large"):
+    exports.export(published, tmp_path)
+  assert os.listdir(tmp_path) == []
+
+
+def test_the_manifest_comes_when_all_else_is_there(published, tmp_path):
+  """Looks into the directories at the moment they and the stamp get names."""
+  seen, target = {}, tmp_path / "1"
+
+  def look(event, arguments):
+    if event != "os.rename":
+      return
+    source, to = map(pathlib.Path, arguments[:2])
+    if to in (target, target / stamped.MANIFEST):
+      folder = source if to == target else target
+      seen[to.name] = {path.name for path in folder.rglob("*")}
+
+  watched = [look]
+  # Python's audit hooks cannot be taken away again, but emptied.
+  sys.addaudithook(lambda *event: [watch(*event) for watch in watched])
+  try:
+    exports.export(published, tmp_path)
+  finally:
+    watched.clear()
+  files = {p.name for p in published.rglob("*")} - {stamped.MANIFEST}
+  files |= {"tf_serving_warmup_requests", "export.json", "model_card.md"}
+  assert seen["1"] == files
+  assert {n for n in seen[stamped.MANIFEST] if n[0] != "."} == files
+  assert stamped.verify(target)
+
+
+def test_graph_and_weights_are_the_bits_of_the_snapshot(published, tmp_path):
+  version = exports.export(published, tmp_path)
+  for path in published.rglob("*"):
+    if path.is_file() and path.name != stamped.MANIFEST:
+      copied = version / path.relative_to(published)
+      assert copied.read_bytes() == path.read_bytes()
+
+
+def test_its_weights_are_those_of_the_model_and_no_more(
+  published, servable, tmp_path
+):
+  """No slots of an optimizer, no teacher."""
+  version = exports.export(published, tmp_path)
+  names = tf.train.list_variables(str(version / "variables" / "variables"))
+  assert len(names) == len(servable.weights) + 1  # and the object graph
+  report = json.loads(exports.report(version).read_text())
+  assert report["parameters"] == sum(
+    int(np.prod(weight.shape)) for weight in servable.weights
+  )
+
+
+def test_the_report_says_what_the_signatures_take(published, tmp_path):
+  report = json.loads(
+    exports.report(exports.export(published, tmp_path / "clicks")).read_text()
+  )
+  found = report["signatures"]
+  one = {"dtype": "float32", "shape": [-1]}
+  assert set(found) == {"predict", "predict_ids", "serving_default"}
+  for signature in found.values():
+    assert signature["outputs"] == {"probability": one, "logit": one}
+  integer = {"dtype": "int64", "shape": [-1], "optional": True}
+  assert found["predict"]["inputs"]["I1"] == integer
+  assert found["predict_ids"]["inputs"]["numeric"] == {
+    "dtype": "int32",
+    "shape": [-1, 2],
+  }
+  assert (report["model"], report["version"]) == ("clicks", 1)
+  assert (report["weights"], report["step"]) == ("float32", 50)
+
+
+def test_the_card_says_what_was_not_given(published, tmp_path):
+  version = exports.export(published, tmp_path / "clicks")
+  card = (version / "assets.extra" / "model_card.md").read_text()
+  assert card.startswith("# clicks, version 1\n")
+  assert "`I1` `I2`: int64 `[batch]`, optional" in card
+  for flag in ("--quality", "--churn"):
+    assert f"Not given (`{flag}`" in card
+  assert "Not compared." in card
+
+
+def test_the_card_says_what_was_given(published, tmp_path):
+  about = About(
+    source="RUN/exchange/group-0/50",
+    quality={"of": "a.parquet", "log_loss": 0.25, "examples": 7},
+    churn={"of": "churn.json", "runs": 3, "examples": 9, "mean_absolute": 0.01},
+    experiment={"data": {"rows": 230}},
+  )
+  version = exports.export(published, tmp_path, about=about)
+  card = (version / "assets.extra" / "model_card.md").read_text()
+  assert "Step 50 of `RUN/exchange/group-0/50`" in card
+  assert "On `a.parquet`:\n\n| measure | |\n|---|---|\n| examples | 7 |" in card
+  assert "Between 3 independent trainings, on 9 examples" in card
+  assert "| mean_absolute | 0.01 |" in card
+  assert "Trained on 230 rows" in card
+
+
+def test_warm_up_requests_are_answered_as_a_server_would(published, tmp_path):
+  version = exports.export(published, tmp_path / "clicks")
+  path = version / "assets.extra" / "tf_serving_warmup_requests"
+  snapshot, seen = Snapshot(version), []
+  for record in tf.data.TFRecordDataset(str(path)):
+    log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+    request = log.predict_log.request
+    inputs = {
+      name: tf.constant(tf.make_ndarray(value).tolist(), value.dtype)
+      for name, value in request.inputs.items()
+    }
+    spec = request.model_spec
+    found = snapshot.signature(spec.signature_name)(**inputs)["probability"]
+    assert spec.name == "clicks"
+    seen.append((spec.signature_name, len(found), found.numpy().tolist()))
+  assert [name for name, _, _ in seen[::2]] == [
+    "serving_default",
+    "predict",
+    "predict_ids",
+  ]
+  assert {rows for _, rows, _ in seen} == {1, 32}
+  # Of the same rows, which differ.
+  assert seen[1][2] == seen[3][2] == seen[5][2]
+  assert len(set(seen[1][2])) > 16
+
+
+def test_a_graph_that_calls_python_is_refused(prepared, schema, tmp_path):
+  class Doubled(tf_keras.layers.Layer):
+    def call(self, x):
+      found = tf.numpy_function(lambda v: 2 * v, [x], tf.float32)
+      return tf.ensure_shape(found, x.shape)
+
+  inner = parts.inputs(schema)
+  first = tf.cast(inner["numeric"], tf.float32)
+  logit = tf_keras.layers.Dense(1)(Doubled()(first))
+  model = tf_keras.Model(inner, tf_keras.layers.Reshape([])(logit))
+  servable = Servable(model, schema, Lookup(schema, prepared))
+  writer = Writer(
+    servable,
+    servable.signatures(),
+    {"schema.json": prepared / "schema.json"},
+    tmp_path / "template",
+  )
+  snapshot = writer.write(tmp_path, 1, servable.weights, {})
+  with pytest.raises(InputError, match=r"without Python, .* has PyFunc"):
+    graphs.signatures(snapshot)
+  with pytest.raises(InputError, match="without Python"):
+    exports.export(snapshot, tmp_path / "served")
+  assert not (tmp_path / "served").exists()

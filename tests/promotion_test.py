@@ -1,0 +1,120 @@
+"""What may take the place of a served model, and the script that decides it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.exporting import exports
+from ctr_codistill.exporting import judging
+from ctr_codistill.exporting import server_files
+from ctr_codistill.exporting import versions
+
+
+@pytest.fixture(scope="module")
+def models(publish, prepared, tmp_path_factory):
+  """Two snapshots: the better one on the rows to validate on, and the worse."""
+  root = tmp_path_factory.mktemp("exchange")
+  first, second = (publish(root, step, seed=step) for step in (1, 2))
+  found = judging.compare(first, second, str(prepared / "validation"), root)
+  one, two = (quality.log_loss for quality in found.comparison.qualities)
+  return (first, second) if one < two else (second, first)
+
+
+@pytest.fixture(scope="module")
+def validation(prepared):
+  return str(prepared / "validation")
+
+
+def test_a_model_that_is_worse_is_refused_and_one_that_is_better_not(
+  models, validation, tmp_path
+):
+  better, worse = models
+  found = judging.compare(better, worse, validation, tmp_path)
+  one, two = (quality.log_loss for quality in found.comparison.qualities)
+  (verdict,) = judging.judge(found).verdicts
+  assert not verdict.holds
+  assert f"{two - one:.4g}" in verdict.line
+  assert judging.judge(found, most_worse=two - one + 1e-6).holds
+  turned = judging.compare(worse, better, validation, tmp_path)
+  assert judging.judge(turned).holds
+
+
+def test_the_same_model_is_not_worse(models, validation, tmp_path):
+  copy = exports.export(models[0], tmp_path / "clicks")
+  found = judging.compare(models[0], copy, validation, tmp_path)
+  assert judging.judge(found).holds
+  assert found.measures["maximum"].value == 0
+
+
+def test_a_limit_on_churn_is_one_more(models, validation, tmp_path):
+  better, worse = models
+  (tmp_path / "limits.toml").write_text("[measures]\nmean_absolute = 1e-3\n")
+  limits = gate.read(tmp_path / "limits.toml")
+  found = judging.compare(worse, better, validation, tmp_path)
+  first, second = judging.judge(found, limits).verdicts
+  assert (first.holds, second.holds) == (True, False)
+  assert "measures.mean_absolute" in second.line
+
+
+def test_rows_without_labels_judge_nothing(models, tmp_path):
+  rows = tmp_path / "rows.tsv"
+  rows.write_text("1\t2\ta\tb\tc\n3\t4\ta\tb\tc\n")
+  with pytest.raises(InputError, match=r"rows\.tsv should have labels"):
+    judging.compare(*models, str(rows), tmp_path / "predictions")
+
+
+def _run(*words):
+  line = [sys.executable, "-m", "pipelines.export", *words]
+  return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_the_script_promotes_refuses_and_goes_back(
+  models, validation, tmp_path
+):
+  better, worse = models
+  root = tmp_path / "clicks"
+  common = [f"--output={root}", "--promote", f"--on={validation}", "--keep=2"]
+  done = _run(
+    *common, f"--snapshot={better}", f"--server_config={tmp_path / 'server'}"
+  )
+  assert (done.returncode, versions.numbers(root)) == (0, [1]), done.stderr
+  config = server_files.read_models(tmp_path / "server" / "models.config")
+  assert config.model_config_list.config[0].base_path == str(root)
+  assert (tmp_path / "server" / "batching.config").exists()
+
+  done = _run(*common, f"--snapshot={worse}")
+  assert (done.returncode, versions.numbers(root)) == (2, [1]), done.stderr
+  assert "BROKEN" in done.stdout
+  assert f"refused: {root / '1'} stays in place" in done.stdout
+
+  done = _run(
+    *common, f"--snapshot={worse}", "--most_worse=9", "--weights=bfloat16"
+  )
+  assert (done.returncode, versions.numbers(root)) == (0, [1, 2]), done.stderr
+  report = json.loads(exports.report(root / "2").read_text())
+  assert report["weights"] == "bfloat16"
+  assert report["judged"]["against"] == 1
+  assert report["quality"]["examples"] == 40
+  assert report["warmup"]["rows"] == f"of {validation}"
+  cost = report["cost"]
+  assert cost["log loss"] == pytest.approx(cost["log loss of float32"], abs=0.1)
+  assert 0 < cost["churn, mean absolute"] <= cost["churn, largest"] < 0.05
+  assert set(cost["time of a batch, over float32"]) == {"1", "32", "1024"}
+
+  done = _run(f"--output={root}", "--back")
+  assert done.stdout.strip() == str(root / "3"), done.stderr
+  report = json.loads(exports.report(root / "3").read_text())
+  assert (report["weights"], report["version"]) == ("float32", 1)
+
+
+def test_promotion_needs_rows_where_a_version_is_in_place(models, tmp_path):
+  exports.export(models[0], tmp_path / "clicks")
+  done = _run(
+    f"--snapshot={models[1]}", f"--output={tmp_path / 'clicks'}", "--promote"
+  )
+  assert done.returncode == 1
+  assert "--promote should have rows --on which" in done.stderr
