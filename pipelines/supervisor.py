@@ -176,8 +176,9 @@ class Supervisor:
   def _silent(self, late: Sequence[WorkerProcess], now: float) -> Cause:
     # All of a group wait for the one that stopped first.
     worker = max(late, key=lambda worker: self._silence(worker, now))
+    seconds = self._silence(worker, now)
     return Cause(
-      f"{worker.name} gave no sign of life for {self._limit(worker):g} s "
+      f"{worker.name} gave no sign of life for {seconds:.0f} s "
       f"(supervise.heartbeat_timeout); its log: {worker.log}",
       worker.index,
     )

@@ -160,7 +160,7 @@ def test_a_worker_that_goes_silent_is_named_and_killed_with_its_group(group):
   assert not workers.said
   assert not workers.after(6)
   assert frozen.returncode == -signal.SIGKILL
-  assert "worker 1 gave no sign of life for 20 s" in workers.said[0]
+  assert "worker 1 gave no sign of life for 21 s" in workers.said[0]
 
 
 def test_a_worker_that_never_comes_is_named(group):

@@ -80,8 +80,7 @@ def absent(trial):
     runs.send(drawn.choice(launching.workers(workdir))[1], signal.SIGSTOP)
     launching.wait_for(lambda: _restarted(workdir), process)
 
-  timeout = "--training.start_timeout=25"
-  return _each(trial, "never starts", timeout, disturb=stop)
+  return _each(trial, "never starts", disturb=stop)
 
 
 @report.fault("a port taken between pick and bind")
