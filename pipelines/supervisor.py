@@ -91,6 +91,7 @@ class Supervisor:
     if any(worker.status is None for worker in self.workers):
       return False
     self._recovered(now)
+    self._kill()
     self._note("done", step=self._step)
     return True
 

@@ -249,7 +249,9 @@ def test_a_group_that_was_told_to_leave_may_write_to_its_end(group):
   assert not workers.said
   workers.tell(0, "end 143")
   workers.after(0)
-  assert "failed at step 3" in workers.said[0]
+  assert (
+    "failed at step 3: group 0 worker 0 was told to leave" in (workers.said[0])
+  )
 
 
 def test_it_is_done_when_all_ended_well(group):

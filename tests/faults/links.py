@@ -40,9 +40,9 @@ def _hosts():
       for host in _HOSTS:
         _do("ip", "netns", "add", _name(host))
         made.callback(_do, "ip", "netns", "del", _name(host))
-      peer = ("peer", "name", "b", "netns", _name("b"))
-      link = ("link", "add", "a", "netns", _name("a"), "type", "veth", *peer)
-      _do("ip", *link)
+      first = ("ip", "-n", _name("a"), "link")
+      _do(*first, "add", "a", "type", "veth", "peer", "name", "b")
+      _do(*first, "set", "b", "netns", _name("b"))
     except FileNotFoundError as error:
       raise report.Skipped(f"{error.filename} is not there") from None
     for host, address in _HOSTS.items():

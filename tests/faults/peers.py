@@ -9,23 +9,28 @@ import launching
 from faults import report
 from faults import runs
 
+from ctr_codistill import stamped
+from ctr_codistill.codistill import exchange
+
 
 @report.fault("a peer that falls behind, and catches up")
 def behind(trial):
   """The other group goes on without it, and hears it again in the end."""
   workdir = trial.folder / "run"
   flags = ("--reproducible=false", "--workers=1", "--training.max_steps=0")
+  flags += ("--supervise.heartbeat_timeout=120",)
   process = runs.start(workdir, *flags, "--exchange.max_staleness_steps=100")
-  logs = [workdir / f"group-{group}" / "worker-0.log" for group in (0, 1)]
-  for log in logs:
-    _wait(process, log, "training from step")
+  log = workdir / "group-0" / "worker-0.log"
+  for group in (0, 1):
+    root = exchange.folder(workdir, group)
+    launching.wait_for(lambda root=root: stamped.numbers(root), process)
   pids = dict(launching.workers(workdir))
   with _held(pids[1]):
-    _wait(process, logs[0], "group 1 is left out")
+    _wait(process, log, "group 1 is left out")
   with _held(pids[0]):
     goal = _step(workdir, 0) + 20
     launching.wait_for(lambda: _step(workdir, 1) >= goal, process)
-  _wait(process, logs[0], "group 1 is heard again")
+  _wait(process, log, "group 1 is heard again")
   process.terminate()
   clean = process.wait() == 143
   clean = clean and not launching.happened(workdir, "failed")
