@@ -14,7 +14,7 @@ import launching
 from faults import report
 from faults import runs
 
-_HOSTS = {"a": "10.251.77.1", "b": "10.251.77.2"}
+_HOSTS = {"h0": "10.251.77.1", "h1": "10.251.77.2"}
 _PORT = 2222
 _NOTHING = ("rate", "8kbit", "burst", "10", "limit", "10")
 _NARROW = ("rate", "2mbit", "burst", "8kb", "latency", "200ms")
@@ -40,9 +40,9 @@ def _hosts():
       for host in _HOSTS:
         _do("ip", "netns", "add", _name(host))
         made.callback(_do, "ip", "netns", "del", _name(host))
-      first = ("ip", "-n", _name("a"), "link")
-      _do(*first, "add", "a", "type", "veth", "peer", "name", "b")
-      _do(*first, "set", "b", "netns", _name("b"))
+      first = ("ip", "-n", _name("h0"), "link")
+      _do(*first, "add", "h0", "type", "veth", "peer", "name", "h1")
+      _do(*first, "set", "h1", "netns", _name("h1"))
     except FileNotFoundError as error:
       raise report.Skipped(f"{error.filename} is not there") from None
     for host, address in _HOSTS.items():
@@ -111,17 +111,17 @@ def _cut(trial, hosts, seconds):
 
 @report.fault("a link within a group cut for 5 s")
 def short(trial):
-  return _cut(trial, "ab", 5)
+  return _cut(trial, _HOSTS, 5)
 
 
 @report.fault("a link within a group cut for 60 s")
 def long(trial):
-  return _cut(trial, "ab", 60)
+  return _cut(trial, _HOSTS, 60)
 
 
 @report.fault("a link within a group cut in one direction for 60 s")
 def one_way(trial):
-  return _cut(trial, "a", 60)
+  return _cut(trial, ["h0"], 60)
 
 
 @report.fault("a link within a group of 2 Mbit/s")
