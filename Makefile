@@ -6,12 +6,14 @@ OUT := runs/quickstart
 RUN := $(VENV)/bin/python -m
 ROWS ?= 140000
 BAZEL_FLAGS ?=
+FAULTS_FLAGS ?=
 
-.PHONY: help quickstart test lint format bazel clean
+.PHONY: help quickstart test faults lint format bazel clean
 help:
 	@echo 'make quickstart            train, score and compare on made clicks'
 	@echo 'make quickstart DATA=FILE  the same on raw Criteo lines, plain or .gz'
 	@echo 'make test                  all tests'
+	@echo 'make faults                disturb runs; runs/faults/report.json'
 	@echo 'make lint                  style and common mistakes'
 	@echo 'make bazel                 the tests and the declared layers, by bazel'
 	@echo 'make clean                 delete what the others made'
@@ -44,6 +46,10 @@ endif
 
 test: $(VENV)/.tests
 	$(RUN) pytest
+
+faults: $(VENV)/.tests
+	$(VENV)/bin/python tests/faults/run.py --output=runs/faults/report.json \
+	  $(FAULTS_FLAGS)
 
 lint: $(VENV)/.tests
 	$(VENV)/bin/ruff format --check .

@@ -41,6 +41,8 @@ def _of(worker: WorkerProcess) -> Cause:
   if status < 0:
     said = f"was ended by {signal.Signals(-status).name}"
     return _named(worker, said)
+  if status == command.TERMINATED:
+    return _named(worker, "was told to leave (SIGTERM)")
   lines = worker.said()
   if any(line.startswith(_LATE) for line in lines):
     said = "waited longer than training.start_timeout for its group's workers"

@@ -91,6 +91,7 @@ class Supervisor:
     if any(worker.status is None for worker in self.workers):
       return False
     self._recovered(now)
+    self._kill()
     self._note("done", step=self._step)
     return True
 
@@ -176,8 +177,9 @@ class Supervisor:
   def _silent(self, late: Sequence[WorkerProcess], now: float) -> Cause:
     # All of a group wait for the one that stopped first.
     worker = max(late, key=lambda worker: self._silence(worker, now))
+    seconds = self._silence(worker, now)
     return Cause(
-      f"{worker.name} gave no sign of life for {self._limit(worker):g} s "
+      f"{worker.name} gave no sign of life for {seconds:.0f} s "
       f"(supervise.heartbeat_timeout); its log: {worker.log}",
       worker.index,
     )

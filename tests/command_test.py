@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPT = """
 import atexit, sys, types
-from ctr_codistill.errors import InputError
+from ctr_codistill.errors import InputError, PassingError
 from pipelines import command
 if {remote}:
   sys.modules["tensorflow_io"] = types.ModuleType("tensorflow_io")
@@ -38,6 +38,7 @@ def _run(body, *, remote):
     ("return 0", 0, ""),
     ("return 5", 5, ""),
     ("raise InputError('x should be y, is z')", 1, "error: x should be y"),
+    ("raise PassingError('x is in use')", 75, "error: x is in use"),
     ("raise OSError('s3://b/x: it refuses')", 1, "error: s3://b/x: it ref"),
     ("raise KeyboardInterrupt", 130, "interrupted"),
     ("1 / 0", 1, "ZeroDivisionError"),

@@ -30,11 +30,14 @@ def data(folder, rows=4000):
   return folder / "data"
 
 
-def start(script, *flags, env=None, stdout=subprocess.PIPE):
-  """Starts a script of ours; what it says goes to one stream."""
+def start(script, *flags, env=None, stdout=subprocess.PIPE, before=()):
+  """Starts a script of ours; what it says goes to one stream.
+
+  The words `before` it are a command that starts others.
+  """
   path = os.pathsep.join([str(ROOT), *sys.path])
   return subprocess.Popen(
-    [sys.executable, "-m", f"pipelines.{script}", *map(str, flags)],
+    [*before, sys.executable, "-m", f"pipelines.{script}", *map(str, flags)],
     cwd=ROOT,
     env={**os.environ, "PYTHONPATH": path, **(env or {})},
     stdout=stdout,

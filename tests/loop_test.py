@@ -49,3 +49,29 @@ def test_going_on_from_a_step_is_the_rest_of_the_whole():
 
 def test_nothing_is_left_to_do_at_the_end():
   assert _run(5, 5, ("a", 1, True)) == []
+
+
+def test_it_leaves_after_the_actions_of_a_step():
+  done = []
+  end = loop.run(
+    lambda step, rows: done.append(step),
+    iter(np.arange(9)),
+    [Action(lambda step: done.append("a"), 1)],
+    start=0,
+    stop=6,
+    leaves=lambda step: step == 2,
+  )
+  assert (end, done) == (2, [0, "a", 1, "a"])
+
+
+def test_at_the_last_step_nobody_is_asked_whether_to_leave():
+  asked = []
+  end = loop.run(
+    lambda step, rows: None,
+    iter(np.arange(9)),
+    [],
+    start=0,
+    stop=3,
+    leaves=asked.append,
+  )
+  assert (end, asked) == (3, [1, 2])

@@ -160,7 +160,7 @@ def test_a_worker_that_goes_silent_is_named_and_killed_with_its_group(group):
   assert not workers.said
   assert not workers.after(6)
   assert frozen.returncode == -signal.SIGKILL
-  assert "worker 1 gave no sign of life for 20 s" in workers.said[0]
+  assert "worker 1 gave no sign of life for 21 s" in workers.said[0]
 
 
 def test_a_worker_that_never_comes_is_named(group):
@@ -249,7 +249,9 @@ def test_a_group_that_was_told_to_leave_may_write_to_its_end(group):
   assert not workers.said
   workers.tell(0, "end 143")
   workers.after(0)
-  assert "failed at step 3" in workers.said[0]
+  assert (
+    "failed at step 3: group 0 worker 0 was told to leave" in (workers.said[0])
+  )
 
 
 def test_it_is_done_when_all_ended_well(group):

@@ -47,30 +47,34 @@ def stopped(trial):
   return _each(trial, "SIGSTOP", timeout, disturb=stop)
 
 
+def _hold(process, workdir, drawn):
+  """Holds a worker's main thread: the others answer as if it lived."""
+  launching.wait_for(lambda: runs.trains(workdir), process)
+  pid = drawn.choice(launching.workers(workdir))[1]
+  libc = ctypes.CDLL(None, use_errno=True)
+  for request in (_PTRACE_SEIZE, _PTRACE_INTERRUPT):
+    if libc.ptrace(request, pid, None, None):
+      raise report.Skipped(f"ptrace: {os.strerror(ctypes.get_errno())}")
+
+  def restarted():
+    # Its supervisor hears of its end after whoever holds it.
+    with contextlib.suppress(ChildProcessError):
+      os.waitpid(pid, os.WNOHANG)
+    return _restarted(workdir)
+
+  launching.wait_for(restarted, process)
+
+
 @report.fault("a worker that stops calling collectives")
 def stuck(trial):
-  """Its main thread is held, so that it goes on to answer as one that lives."""
-
-  def hold(process, workdir, drawn):
-    launching.wait_for(lambda: runs.trains(workdir), process)
-    pid = drawn.choice(launching.workers(workdir))[1]
-    libc = ctypes.CDLL(None, use_errno=True)
-    for request in (_PTRACE_SEIZE, _PTRACE_INTERRUPT):
-      if libc.ptrace(request, pid, None, None):
-        process.terminate()
-        process.wait()
-        raise report.Skipped(f"ptrace: {os.strerror(ctypes.get_errno())}")
-
-    def restarted():
-      # Its supervisor hears of its end after whoever holds it.
-      with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-      return _restarted(workdir)
-
-    launching.wait_for(restarted, process)
-
   timeout = "--supervise.heartbeat_timeout=10"
-  return _each(trial, "stuck", timeout, disturb=hold)
+  return _each(trial, "stuck", timeout, disturb=_hold)
+
+
+@report.fault("a worker that stops calling collectives, heartbeats off")
+def unheard(trial):
+  timeout = "--supervise.heartbeat_timeout=1e6"
+  return _each(trial, "stuck", timeout, disturb=_hold)
 
 
 @report.fault("a worker that never starts")
@@ -80,8 +84,7 @@ def absent(trial):
     runs.send(drawn.choice(launching.workers(workdir))[1], signal.SIGSTOP)
     launching.wait_for(lambda: _restarted(workdir), process)
 
-  timeout = "--training.start_timeout=25"
-  return _each(trial, "never starts", timeout, disturb=stop)
+  return _each(trial, "never starts", disturb=stop)
 
 
 @report.fault("a port taken between pick and bind")

@@ -30,16 +30,16 @@ def killed(trial):
   return report.Outcome(tried, survived, round(took / tried, 1))
 
 
-def _kill(workdir, drawn, most):
+def _kill(workdir, drawn, most, *flags):
   """Runs once, and kills at most so often; returns how often it did."""
-  process, count = runs.start(workdir), 0
+  process, count = runs.start(workdir, *flags), 0
   while _goes_on(process, drawn.uniform(0, _LONGEST)):
     workers = launching.workers(workdir)
     if count >= most or not workers:
       continue
     if drawn.random() < _SUPERVISORS:
       runs.kill(process, workdir)
-      process = runs.start(workdir)
+      process = runs.start(workdir, *flags)
       count += 1
     else:
       count += runs.send(drawn.choice(workers)[1], signal.SIGKILL)
@@ -54,6 +54,23 @@ def _goes_on(process, seconds):
   except subprocess.TimeoutExpired:
     return True
   return False
+
+
+@report.fault("SIGKILL of a group that learns alone, not reproducible")
+def alone(trial):
+  """It must see the same examples, each once: it has the same bits then.
+
+  With one thread and without peers nothing else decides them.
+  """
+  flags = ("--reproducible=false", "--groups=1")
+  whole, begin = trial.folder / "whole", time.monotonic()
+  runs.finish(runs.start(whole, *flags))
+  middle = time.monotonic()
+  workdir, most = trial.folder / "run", max(trial.times // 10, 1)
+  tried = _kill(workdir, random.Random(5), most, *flags)
+  took = time.monotonic() - middle - (middle - begin)
+  same = runs.is_like_undisturbed(workdir, whole)
+  return report.Outcome(tried, tried * same, round(took / max(tried, 1), 1))
 
 
 @report.fault("SIGTERM of the supervisor")

@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import os
 import pathlib
+import subprocess
 import tempfile
 import time
 
 import launching
+from faults import report
 
 from ctr_codistill.training import verifying
 
@@ -23,7 +25,7 @@ FLAGS = (
   "--training.summarize_every=5",
   "--training.evaluate_every=200",
   "--training.collective_timeout=30",
-  "--training.start_timeout=60",
+  "--training.start_timeout=40",
   "--exchange.every_steps=10",
   "--codistill.burn_in_steps=0",
 )
@@ -32,6 +34,7 @@ BORNE = (
   "--supervise.backoff=0.1",
   "--supervise.heartbeat_timeout=30",
 )
+_STARTED: list[subprocess.Popen] = []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +57,30 @@ def undisturbed():
   return Undisturbed(data, folder / "run", time.monotonic() - begin, held)
 
 
-def start(workdir, *flags, data=None):
-  """Starts a run, or starts it again; what it says is added to a file."""
+def start(workdir, *flags, data=None, script="launch", **how):
+  """Starts a run, or starts it again; what it says is added to a file.
+
+  Or another script with its flags, `how` goes to `launching.start`.
+  """
   data = data or undisturbed().data
   places = (f"--data={data}", f"--workdir={workdir}")
   with workdir.with_suffix(".said").open("a") as said:
-    return launching.start(
-      "launch", *places, *FLAGS, *BORNE, *flags, stdout=said
+    process = launching.start(
+      script, *places, *FLAGS, *BORNE, *flags, stdout=said, **how
     )
+  _STARTED.append(process)
+  return process
+
+
+def _end_all():
+  """Kills the runs of a fault that went wrong; their workers go with them."""
+  while _STARTED:
+    process = _STARTED.pop()
+    process.kill()
+    process.wait()
+
+
+report.AFTERWARDS.append(_end_all)
 
 
 def finish(process):
@@ -91,12 +110,12 @@ def trains(workdir):
   logs = list(workdir.glob("group-*/worker-*.log"))
   starts = len(launching.happened(workdir, "started"))
   said = sum(log.read_text().count("training from step") for log in logs)
-  return bool(logs) and said == starts * len(logs) // 2
+  return len(logs) == 4 and said == 2 * starts > 0
 
 
-def is_like_undisturbed(workdir):
+def is_like_undisturbed(workdir, other=None):
   """Tells whether a run has the bits of the one that was left alone."""
-  found = verifying.verify(undisturbed().workdir, workdir)
+  found = verifying.verify(other or undisturbed().workdir, workdir)
   return found.status == verifying.EQUAL
 
 
