@@ -10,7 +10,7 @@ the price of one. Score it like any snapshot (predict) before you export it.
 
 from absl import flags
 
-from ctr_codistill import snapshots
+from ctr_codistill import merging
 from ctr_codistill.codistill import exchange
 from pipelines import command
 
@@ -24,7 +24,7 @@ command.local("workdir", "output")
 
 def main() -> int:
   """Writes the merged snapshot and prints where it is."""
-  print(snapshots.merge(exchange.newest(_WORKDIR.value), _OUTPUT.value))
+  print(merging.merge(exchange.newest(_WORKDIR.value), _OUTPUT.value))
   return 0
 
 

@@ -11,8 +11,8 @@ from ctr_codistill import stamped
 from ctr_codistill.criteo.schema import MISSING
 from ctr_codistill.criteo.schema import MISSING_INT64
 from ctr_codistill.errors import InputError
+from ctr_codistill.manifests import TornError
 from ctr_codistill.snapshots import Snapshot
-from ctr_codistill.stamped import TornError
 
 # The same five requests raw and prepared. Ids of strings are 0 for none, 1 + 2
 # + its place for a value of the vocabulary; None is what is not said.

@@ -4,6 +4,7 @@ import pathlib
 
 import tensorflow as tf
 
+from ctr_codistill import manifests
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
 
@@ -43,7 +44,7 @@ class Checkpoints:
       try:
         stamped.verify(self._root / str(step))
         return step
-      except stamped.TornError:
+      except manifests.TornError:
         continue
     return 0
 

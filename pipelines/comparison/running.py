@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill import config
-from ctr_codistill import snapshots
+from ctr_codistill import merging
 from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
 from ctr_codistill.criteo import prepared
@@ -122,7 +122,7 @@ def score_merged(
   """Predicts with the mean of the weights of all groups of a repeat."""
   merged = folder.run(name) / "merged"
   if not stamped.is_stamped(merged):
-    snapshots.merge(exchange.newest(folder.run(name)), merged)
+    merging.merge(exchange.newest(folder.run(name)), merged)
   if not target.exists():
     predictor = predict.Predictor(Snapshot(merged))
     predict.run(predictor, str(validation), target)
