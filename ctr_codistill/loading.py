@@ -35,6 +35,20 @@ def load(
     TornError: it is not what was verified.
     ForbiddenError: it may do more than compute, or wants too much memory.
   """
+  content = checked(path, where, manifest, demands)
+  # The weights are there already; the loader would read them once more.
+  options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
+  with tempfile.TemporaryDirectory() as own:
+    (pathlib.Path(own) / graphs.FILE).write_bytes(content)
+    assets = (path / where / ASSETS).resolve()
+    os.symlink(assets, pathlib.Path(own) / ASSETS)
+    return tf.saved_model.load(own, options=options)
+
+
+def checked(
+  path: pathlib.Path, where: str, manifest: Manifest, demands: Demands
+) -> bytes:
+  """Returns the bytes of a graph that may be loaded; see `load`."""
   name = f"{where}/{graphs.FILE}" if where else graphs.FILE
   content = (path / name).read_bytes()
   if stamped.sum_of(content) != manifest.files.get(name):
@@ -48,9 +62,4 @@ def load(
       n.removeprefix(start) for n in manifest.files if n.startswith(start)
     },
   )
-  # The weights are there already; the loader would read them once more.
-  options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
-  with tempfile.TemporaryDirectory() as own:
-    (pathlib.Path(own) / graphs.FILE).write_bytes(content)
-    os.symlink((path / start).resolve(), pathlib.Path(own) / ASSETS)
-    return tf.saved_model.load(own, options=options)
+  return content

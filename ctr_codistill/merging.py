@@ -11,7 +11,7 @@ from ctr_codistill import bundles
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
-from ctr_codistill.keys import Key
+from ctr_codistill.trust import demands as trust
 from ctr_codistill.trust.demands import Demands
 
 
@@ -19,7 +19,7 @@ def merge(
   paths: Sequence[str | os.PathLike],
   target: str | os.PathLike,
   *,
-  key: Key | None = None,
+  demands: Demands = trust.NONE,
 ) -> pathlib.Path:
   """Writes the snapshot whose weights are the mean of those of `paths`.
 
@@ -32,13 +32,13 @@ def merge(
     paths: of one graph and feature spec; it has the first one's facts, but
       for its group.
     target: where it will be, complete or absent.
-    key: must have signed all of them, and signs it.
+    demands: what each of them must show; their key signs it.
 
   Raises:
     TornError: one of them is not complete, or not as stamped.
     InputError: they are not of one graph or feature spec.
   """
-  first, *others = (snapshots.read(path, Demands(key)) for path in paths)
+  first, *others = (snapshots.read(path, demands) for path in paths)
   kinds = bundles.kinds(first.tensors)
   total = first.tensors
   for one in others:
@@ -55,4 +55,6 @@ def merge(
     shutil.copytree(first.path, path, ignore=ignored, dirs_exist_ok=True)
     bundles.write(path, [t / tf.cast(count, t.dtype) for t in total], said)
 
-  return stamped.write(target, fill, {**facts, "merged": count}, key=key)
+  return stamped.write(
+    target, fill, {**facts, "merged": count}, key=demands.key
+  )

@@ -18,19 +18,29 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tf_keras
 
+from ctr_codistill import loading
 from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.errors import InputError
+from ctr_codistill.manifests import TornError
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
 
 
 class Servable(tf.Module):
   """A copy of a model's weights with the signatures that serve them."""
 
   def __init__(
-    self, model: tf_keras.Model, schema: schemas.Schema, lookup: Lookup
+    self,
+    model: tf_keras.Model,
+    schema: schemas.Schema,
+    lookup: Lookup | None = None,
   ):
-    """Wraps `model`, which must have been built outside any strategy."""
+    """Wraps `model`, which must have been built outside any strategy.
+
+    Without a lookup there is `ids` alone.
+    """
     super().__init__(name="servable")
     self._schema = schema
     self.lookup = lookup
@@ -44,7 +54,7 @@ class Servable(tf.Module):
     return {
       "serving_default": self._examples(),
       "predict": self._raw(),
-      "predict_ids": self._ids(),
+      "predict_ids": self.ids(),
     }
 
   def _outputs(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -58,7 +68,8 @@ class Servable(tf.Module):
       {"numeric": rows[:, :numerics], "categorical": rows[:, numerics:]}
     )
 
-  def _ids(self) -> Callable:
+  def ids(self) -> Callable:
+    """Returns the concrete function of `predict_ids`."""
     specs = {
       "numeric": tf.TensorSpec([None, len(self._schema.numeric)], tf.int32),
       "categorical": tf.TensorSpec(
@@ -99,6 +110,7 @@ def export(
   root: str | os.PathLike,
   *,
   version: int | None = None,
+  demands: Demands = trust.NONE,
 ) -> pathlib.Path:
   """Copies a snapshot to `root/VERSION/`, complete or absent; returns that.
 
@@ -106,12 +118,16 @@ def export(
     snapshot: directory of the snapshot.
     root: the directory a server polls.
     version: above 0; None means one above the highest in `root`.
+    demands: what the snapshot must show; its key signs the version.
 
   Raises:
     TornError: the snapshot is not complete or not as stamped.
-    InputError: the version is not above 0, or there already.
+    InputError: the version is not above 0, or there already, or the graph may
+      do more than compute.
   """
-  facts = stamped.verify(snapshot)
+  snapshot = pathlib.Path(snapshot)
+  manifest = stamped.verified(snapshot, demands.key)
+  loading.checked(snapshot, "", manifest, demands)
   root = pathlib.Path(root)
   if version is None:
     version = max(_versions(root), default=0) + 1
@@ -123,8 +139,12 @@ def export(
   def fill(path: pathlib.Path) -> None:
     ignored = shutil.ignore_patterns(stamped.MANIFEST)
     shutil.copytree(snapshot, path, ignore=ignored, dirs_exist_ok=True)
+    if stamped.sums(path) != manifest.files:
+      raise TornError(f"{snapshot} was altered while it was read")
 
-  return stamped.write(root / str(version), fill, facts)
+  return stamped.write(
+    root / str(version), fill, manifest.facts, key=demands.key
+  )
 
 
 def _versions(root: pathlib.Path) -> list[int]:

@@ -62,7 +62,7 @@ class Writer:
       template: a directory of this process alone, on the disk of the snapshots.
       key: signs the snapshots.
     """
-    self._key, self._template = key, pathlib.Path(template)
+    self.key, self._template = key, pathlib.Path(template)
     shutil.rmtree(self._template, ignore_errors=True)
     self._objects = _save(module, signatures, self._template)
     bare = tf.Module()
@@ -97,7 +97,7 @@ class Writer:
 
     facts = {**facts, "step": step}
     path = pathlib.Path(root) / str(step)
-    return stamped.write(path, fill, facts, self._sums, key=self._key)
+    return stamped.write(path, fill, facts, self._sums, key=self.key)
 
 
 @dataclasses.dataclass

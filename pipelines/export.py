@@ -10,6 +10,7 @@ from absl import flags
 
 from ctr_codistill import serving
 from pipelines import command
+from pipelines import demanded
 
 _SNAPSHOT = flags.DEFINE_string("snapshot", None, "directory of a snapshot")
 _OUTPUT = flags.DEFINE_string(
@@ -21,13 +22,20 @@ _VERSION = flags.DEFINE_integer(
   "number of the version; default: one above the highest",
   lower_bound=1,
 )
+flags.adopt_module_key_flags(demanded)
 command.require("snapshot", "output")
 command.local("snapshot", "output")
 
 
 def main() -> int:
   """Writes the version and prints where it is."""
-  print(serving.export(_SNAPSHOT.value, _OUTPUT.value, version=_VERSION.value))
+  path = serving.export(
+    _SNAPSHOT.value,
+    _OUTPUT.value,
+    version=_VERSION.value,
+    demands=demanded.demands(),
+  )
+  print(path)
   return 0
 
 

@@ -160,14 +160,14 @@ def test_a_snapshot_that_is_deleted_while_it_is_read_is_torn(
 ):
   """Made up is the moment: its owner deletes it when its sums were verified."""
   path = publish(tmp_path, 1, seed=1)
-  verify = stamped.verify
+  verified = stamped.verified
 
-  def verify_late(path):
-    facts = verify(path)
+  def verified_late(path, *given):
+    found = verified(path, *given)
     stamped.delete(path)
-    return facts
+    return found
 
-  monkeypatch.setattr(stamped, "verify", verify_late)
+  monkeypatch.setattr(stamped, "verified", verified_late)
   with pytest.raises(TornError, match="/1 was deleted while it was read"):
     Snapshot(path, ids_only=ids_only)
 

@@ -35,13 +35,14 @@ def place(prepared, tmp_path):
 
 
 @pytest.fixture
-def setting(place, tmp_path):
+def setting(place, tiny, tmp_path):
   """A function: of group 0, for an experiment of the given fields."""
   numbers = itertools.count()
 
   def make(codistill=(), **fields):
     experiment = config.from_dict(
       {
+        "model": dataclasses.asdict(tiny),
         "training": {"batch_size": 16},
         "codistill": MEAN_LOGIT | dict(codistill),
         **fields,
@@ -62,13 +63,18 @@ def setting(place, tmp_path):
 
 
 @pytest.fixture
-def leave(place, schema, publish):
+def leave(place, schema, tiny, publish):
   """A function: publishes snapshot `step` of a peer, of its own weights."""
 
   def write(peer, step):
     root = exchange.folder(place.workdir, peer)
     seed = 100 * peer + step
-    facts = {"schema": schema.fingerprint, "published": 90.0}
+    facts = {
+      "group": peer,
+      "model": tiny.fingerprint,
+      "schema": schema.fingerprint,
+      "published": 90.0,
+    }
     return publish(root, step, seed, **facts)
 
   return write

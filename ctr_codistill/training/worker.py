@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import pathlib
 import types
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -73,7 +72,7 @@ class Worker:
     self._claim = workdir.claim(place, experiment)
     manifest.claim(place.workdir, experiment, place.data, surroundings)
     self._experiment = self._claim.experiment
-    self._place, self._clock = place, clock
+    self._place, self._clock, self._sleep = place, clock, sleep
     self._published = 0  # bytes
     self._validation = records.open_shards(
       place.data / "validation", self._claim.schema
@@ -113,6 +112,8 @@ class Worker:
     self._checkpoints = Checkpoints(
       workdir.checkpoints_folder(place.workdir, place.group),
       keep=_KEPT_CHECKPOINTS,
+      key=self._claim.key,
+      sleep=sleep,
       model=self._trainer.model,
       optimizer=self._trainer.optimizer,
       **self._served.state,
@@ -125,14 +126,14 @@ class Worker:
       self._checkpoints.restore(start)
     if self._place.cluster.is_chief:
       # What was published after the checkpoint is of a course not taken again.
-      exchange.withdraw(self._root(), newer_than=start)
+      root = exchange.folder(self._place.workdir, self._place.group)
+      exchange.withdraw(root, newer_than=start)
     self._opinions = self._teaching.begin(start)
     _LOG.info("training from step %d to %d", start, self._stop)
-    workers = self._claim.share.workers
     rows = dataset.batches(
       self._claim.shards,
       self._claim.share,
-      batch_rows=self._training.batch_size // workers,
+      batch_rows=self._training.batch_size // self._claim.share.workers,
       start_step=start,
       threads=_READERS,
     )
@@ -270,9 +271,6 @@ class Worker:
 
     return save
 
-  def _root(self) -> pathlib.Path:
-    return exchange.folder(self._place.workdir, self._place.group)
-
   def _publication(self) -> Callable[[int], None]:
     if not self._place.cluster.is_chief:
       return lambda step: None
@@ -290,6 +288,7 @@ class Worker:
       self._journal.scalars,
       stop=self._stop,
       skips=not self._experiment.reproducible,
+      sleep=self._sleep,
     )
 
 
