@@ -131,8 +131,8 @@ class Exchange(Checked):
     "",
     "file of 32 bytes or more, readable by its owner: what is left for others"
     " is signed with them, and nothing else is taken; empty: sums alone",
-    "a path, or empty",
-    lambda path: True,
+    "a path of this machine, or empty",
+    lambda path: "://" not in path,
   )
   allowed_ops: tuple[str, ...] = fields.ruled(
     [],

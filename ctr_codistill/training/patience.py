@@ -42,7 +42,7 @@ def patiently(
     except REFUSALS as error:
       pause = 2 ** (done - 1)
       _LOG.warning(
-        "%s could not be written, try %d of %d, the next in %d s: %s",
+        "%s: try %d of %d failed, the next is in %d s: %s",
         what,
         done,
         tries,
@@ -54,5 +54,5 @@ def patiently(
     return action()
   except REFUSALS as error:
     raise InputError(
-      f"{what} could not be written, tried {tries} times: {error}"
+      f"{what} could not be written in {tries} tries: {error}"
     ) from error

@@ -21,7 +21,6 @@ from ctr_codistill import snapshots
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.schema import Schema
-from ctr_codistill.errors import InputError
 from ctr_codistill.keys import Key
 from ctr_codistill.serving import Servable
 from ctr_codistill.training import patience
@@ -94,7 +93,7 @@ class Publisher:
     """
     written, self._written = self._written, None
     error = written.exception() if written else None
-    if isinstance(error, InputError) and self._may_fail(self._step):
+    if isinstance(error, patience.REFUSALS) and self._may_fail(self._step):
       self._fail(error)
     elif error:
       raise error
@@ -106,19 +105,19 @@ class Publisher:
     return self._skips and step < self._stop
 
   def _make(self, step: int, weights: list[tf.Tensor]) -> None:
+    write = functools.partial(self._write, step, weights)
     try:
-      patience.patiently(
-        functools.partial(self._write, step, weights),
-        f"the snapshot of step {step}",
-        sleep=self._sleep,
-        tries=1 if self._may_fail(step) else patience.TRIES,
-      )
+      if self._may_fail(step):
+        write()
+      else:
+        what = f"the snapshot of step {step}"
+        patience.patiently(write, what, sleep=self._sleep)
     finally:
       # The thread would hold them for a moment more, in which the next copy may
       # be made: room for two tables instead of one.
       weights.clear()
 
-  def _fail(self, error: InputError) -> None:
+  def _fail(self, error: BaseException) -> None:
     """Says it once, until one is written again; and counts."""
     if not self._fails:
       _LOG.warning("training goes on without publishing: %s", error)
