@@ -1,7 +1,7 @@
 """The faults that a run is put through, by name, and what came of each.
 
-How one is added: a file in this folder, of any name, has a function that does it
-for real, as often as it likes, and tells what came of it:
+How one is added: a file in this folder, of any name, has a function that does
+it for real, as often as it likes, and tells what came of it:
 
   from faults import report
 
@@ -11,8 +11,8 @@ for real, as often as it likes, and tells what came of it:
     return report.Outcome(tried=200, survived=199, lost=0.3)
 
 `run.py` finds it there. It may write below `trial.folder`, which is new, and
-raises `report.Skipped` with the reason where it cannot be tried, such as without
-root. What else it raises counts as one that was not survived.
+raises `report.Skipped` with the reason where it cannot be tried, such as
+without root. What else it raises counts as one that was not survived.
 """
 
 import dataclasses
