@@ -145,19 +145,22 @@ def verified(
       or the directory, if its owner deleted it meanwhile or the key did not
       sign it.
   """
-  try:
-    return _verified(pathlib.Path(path), key, check)
-  except OSError as error:
-    if error.errno not in (errno.ENOENT, errno.ESTALE):
-      raise
-    raise TornError(f"{path} was deleted while it was read") from None
-
-
-def _verified(
-  path: pathlib.Path, key: Key | None, check: Callable[[Manifest], None]
-) -> Manifest:
   manifest = manifests.read(path, key)
   check(manifest)
+  try:
+    _verify(pathlib.Path(path), manifest)
+  except (OSError, TornError) as error:
+    gone = (errno.ENOENT, errno.ESTALE)
+    if isinstance(error, OSError) and error.errno not in gone:
+      raise
+    # Its stamp goes first, so what is missing after it is no damage.
+    if isinstance(error, TornError) and is_stamped(path):
+      raise
+    raise TornError(f"{path} was deleted while it was read") from None
+  return manifest
+
+
+def _verify(path: pathlib.Path, manifest: Manifest) -> None:
   found = _files(path)
   found.pop(MANIFEST, None)
   for name, stamp in manifest.files.items():
@@ -173,7 +176,6 @@ def _verified(
       raise TornError(f"{path}: {name} should be {stamp}, is {now}")
   if found:
     raise TornError(f"{path}: {min(found)} is there but not stamped")
-  return manifest
 
 
 def numbers(root: str | os.PathLike) -> list[int]:
