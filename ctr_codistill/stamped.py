@@ -29,6 +29,7 @@ from ctr_codistill.manifests import TornError
 MANIFEST = manifests.FILE
 ASIDE = places.ASIDE
 _CHUNK = 1 << 20
+_LISTINGS = 20
 _TORN = "torn-"
 """What the name of a directory begins with that its owner put aside."""
 _NONE: Mapping[str, Any] = types.MappingProxyType({})
@@ -180,15 +181,22 @@ def _verify(path: pathlib.Path, manifest: Manifest) -> None:
 
 def numbers(root: str | os.PathLike) -> list[int]:
   """Returns the numbers of the stamped directories in `root`, ascending."""
+  root, found = pathlib.Path(root), []
+  names = _numbered(root)
+  for _ in range(_LISTINGS):
+    found = [name for name in names if is_stamped(root / name)]
+    # What was deleted since it was listed may have made room for newer ones.
+    before, names = names, _numbered(root)
+    if names == before:
+      break
+  return sorted(map(int, found))
+
+
+def _numbered(root: pathlib.Path) -> set[str]:
   try:
-    names = os.listdir(root)
+    return {name for name in os.listdir(root) if name.isdecimal()}
   except FileNotFoundError:
-    return []
-  return sorted(
-    int(n)
-    for n in names
-    if n.isdecimal() and is_stamped(pathlib.Path(root) / n)
-  )
+    return set()
 
 
 def keep_newest(

@@ -120,7 +120,11 @@ class Reader:
     return self._held.result() if done else None
 
   def _newest(self, used: Snapshot | None, at_most: float) -> Found:
-    steps = [n for n in self._numbers() if n <= at_most]
+    found, trouble = _NOTHING, ""
+    try:
+      steps = [n for n in stamped.numbers(self._root) if n <= at_most]
+    except OSError as error:
+      steps, trouble = [], str(error)
     for step in reversed(steps):
       # A peer that was set back to a checkpoint has only lower steps.
       if used and step == used.step:
@@ -128,24 +132,16 @@ class Reader:
       # To read a torn one again would cost as much as a good one.
       if self._mark(step) in self._refused:
         continue
-      found = self._read(step, used)
-      if found.content:
-        return found
-      if not found.lasting:
-        self._say(found.error)
+      one = self._read(step, used)
+      if one.content:
+        found = one
+        break
+      if not one.lasting:
+        trouble = one.error
       elif stamped.is_stamped(self._root / str(step)):
-        _LOG.warning("a snapshot is passed over: %s", found.error)
+        _LOG.warning("a snapshot is passed over: %s", one.error)
         self._refused.add(self._mark(step))
-    return _NOTHING
-
-  def _numbers(self) -> list[int]:
-    try:
-      found = stamped.numbers(self._root)
-    except OSError as error:
-      self._say(str(error))
-      return []
-    if found:
-      self._say("")
+    self._say(trouble)
     return found
 
   def _say(self, trouble: str) -> None:

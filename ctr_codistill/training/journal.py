@@ -58,7 +58,7 @@ class Journal:
     self._entries: list[Entry] = []
     self._since = clock()
     self._rate = float("nan")
-    self._fails = False
+    self._failing: set[str] = set()
     self._progress: dict = {"state": "starting", "step": 0, "steps": stop}
     self._writer = (
       tf.summary.create_file_writer(str(folder / "events"))
@@ -87,7 +87,7 @@ class Journal:
       self.scalars(entry.step, _scalars(entry, *terms))
     self.scalars(step, {"examples_per_second": rate})
     if self._writer is not None:
-      self._try(self._writer.flush)
+      self._try("events", self._writer.flush)
     self._report(step, entries[-1], means[-len(means) // 2 :])
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -101,7 +101,7 @@ class Journal:
         for name, value in found.items():
           tf.summary.scalar(name, value)
 
-    self._try(write)
+    self._try("scalars", write)
 
   def note(self, **values: object) -> None:
     """Adds values to the progress file; the chief alone does."""
@@ -111,7 +111,7 @@ class Journal:
   def close(self) -> None:
     """Flushes the event file."""
     if self._writer is not None:
-      self._try(self._writer.close)
+      self._try("events", self._writer.close)
 
   def _report(self, step: int, last: Entry, means: np.ndarray) -> None:
     left = (self._stop - step) * self._batch_size / self._rate
@@ -128,18 +128,18 @@ class Journal:
   def _write_progress(self) -> None:
     if self._writer is not None:
       path = self._folder / PROGRESS
-      self._try(lambda: stamped.write_json(path, self._progress))
+      self._try("progress", lambda: stamped.write_json(path, self._progress))
 
-  def _try(self, write: Callable[[], None]) -> None:
+  def _try(self, what: str, write: Callable[[], None]) -> None:
     """Says once that it cannot write, until it can again."""
     try:
       write()
     except (OSError, tf.errors.OpError) as error:
-      if not self._fails:
+      if not self._failing:
         _LOG.warning("training goes on, but writes no progress: %s", error)
-      self._fails = True
+      self._failing.add(what)
     else:
-      self._fails = False
+      self._failing.discard(what)
 
 
 def _scalars(
