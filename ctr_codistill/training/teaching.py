@@ -198,6 +198,7 @@ class ByPredictions:
       share,
       batch_rows=batch_size // share.workers,
       start_step=start,
+      key=setting.claim.key,
     )
     return FromPredictions(
       self._predictions, setting.listening, setting.reduction
