@@ -57,6 +57,8 @@ class Outcome:
 
 
 FAULTS: dict[str, Callable[[Trial], Outcome]] = {}
+AFTERWARDS: list[Callable[[], None]] = []
+"""What is done after each fault, whatever came of it."""
 
 
 def fault(name: str):
@@ -90,6 +92,9 @@ def run(names, path, *, times, minutes, say) -> bool:
       except Exception:
         say(traceback.format_exc())
         outcome = Outcome(tried=1, survived=0)
+      finally:
+        for call in AFTERWARDS:
+          call()
     say(f"{name}: {outcome}")
     good &= outcome.tried == outcome.survived
     _write(path, name, outcome)

@@ -18,14 +18,20 @@ from faults import report  # noqa: E402
 def main():
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--output", default="runs/faults/report.json")
-  parser.add_argument("--only", default="", help="a part of the names to try")
+  parser.add_argument(
+    "--only", default="", help="parts of names, as a,b; else all"
+  )
   parser.add_argument("--times", type=int, default=100, help="of what is often")
   parser.add_argument("--minutes", type=float, default=30, help="of the soak")
   flags = parser.parse_args()
   for path in sorted(HERE.glob("*.py")):
     if path.stem not in ("report", "run"):
       importlib.import_module(f"faults.{path.stem}")
-  names = [name for name in sorted(report.FAULTS) if flags.only in name]
+  names = [
+    name
+    for name in sorted(report.FAULTS)
+    if any(part in name for part in flags.only.split(","))
+  ]
   good = report.run(
     names,
     pathlib.Path(flags.output),
