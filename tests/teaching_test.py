@@ -19,6 +19,7 @@ from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.snapshots import Writer
 from ctr_codistill.training import actions
 from ctr_codistill.training import loop
+from ctr_codistill.training import peers
 from ctr_codistill.training import teaching
 from ctr_codistill.training import workdir
 from ctr_codistill.training.strategy import Agreement
@@ -300,3 +301,9 @@ def test_weights_of_other_shapes_are_named_and_the_older_one_is_heard(
   found = _train(setting(), rows, {}, stop=1)
   assert found[0].staleness_steps == 0
   assert "group-1/8: its weights should be float32[" in caplog.text
+
+
+def test_a_peer_whose_code_is_not_here_brings_its_own_graph(setting, caplog):
+  claim = setting(per_group=["1:model.name=nowhere:none"]).claim
+  assert peers.graph(claim, 1) is None
+  assert "group 1: its snapshots' own graph is loaded, since" in caplog.text

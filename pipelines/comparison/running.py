@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill import config
+from ctr_codistill import keys
 from ctr_codistill import merging
 from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
@@ -23,6 +24,7 @@ from ctr_codistill.evaluation import curves
 from ctr_codistill.evaluation import predict
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.training import workdir
+from ctr_codistill.trust.demands import Demands
 from pipelines import processes
 from pipelines.display import Display
 from pipelines.processes import Plan
@@ -177,7 +179,10 @@ def _score(folder: Folder, validation: pathlib.Path, plan: Plan) -> None:
   _look(folder, plan.name, plan.experiment.groups)
   target = folder.predictions(plan.name)
   target.parent.mkdir(parents=True, exist_ok=True)
-  predictor = predict.Predictor(Snapshot(snapshot(folder, plan.name)))
+  exchanged = plan.experiment.exchange
+  demands = Demands(keys.read(exchanged.key_file), exchanged.allowed_ops)
+  path = snapshot(folder, plan.name)
+  predictor = predict.Predictor(Snapshot(path, demands))
   predict.run(predictor, str(validation), target)
 
 
