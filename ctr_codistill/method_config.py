@@ -7,6 +7,7 @@ import dataclasses
 import math
 
 from ctr_codistill import fields
+from ctr_codistill import graph_ops
 from ctr_codistill import topology
 from ctr_codistill.course import Course
 from ctr_codistill.errors import InputError
@@ -125,6 +126,20 @@ class Exchange(Checked):
     600.0,
     "seconds, in a reproducible run, until a peer's snapshot that never comes"
     " ends the group",
+  )
+  key_file: str = fields.ruled(
+    "",
+    "file of 32 bytes or more, readable by its owner: what is left for others"
+    " is signed with them, and nothing else is taken; empty: sums alone",
+    "a path of this machine, or empty",
+    lambda path: "://" not in path,
+  )
+  allowed_ops: tuple[str, ...] = fields.ruled(
+    [],
+    "ops that a snapshot's graph may have beside those that are known to"
+    " compute only; for fixed teachers, and peers whose code is not here",
+    "each the name of an op that reaches no file, socket, process or Python",
+    lambda ops: all(map(graph_ops.may_be_added, ops)),
   )
 
   def __post_init__(self) -> None:

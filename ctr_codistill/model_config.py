@@ -1,6 +1,8 @@
 """What a model is, and how gradients move it: two sections of `config`."""
 
 import dataclasses
+import hashlib
+import json
 import re
 
 from ctr_codistill import fields
@@ -59,6 +61,12 @@ class Model(Checked):
     "float32",
     "bfloat16",
   )
+
+  @property
+  def fingerprint(self) -> str:
+    """A hash of all fields: equal for models of one architecture."""
+    text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,9 +31,15 @@ class Servable(tf.Module):
   """A copy of a model's weights with the signatures that serve them."""
 
   def __init__(
-    self, model: tf_keras.Model, schema: schemas.Schema, lookup: Lookup
+    self,
+    model: tf_keras.Model,
+    schema: schemas.Schema,
+    lookup: Lookup | None = None,
   ):
-    """Wraps `model`, which must have been built outside any strategy."""
+    """Wraps `model`, which must have been built outside any strategy.
+
+    Without a lookup there is `ids` alone.
+    """
     super().__init__(name="servable")
     self._schema = schema
     self.lookup = lookup
@@ -47,7 +53,7 @@ class Servable(tf.Module):
     return {
       "serving_default": self._examples(),
       "predict": self._raw(),
-      "predict_ids": self._ids(),
+      "predict_ids": self.ids(),
     }
 
   def _outputs(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -61,7 +67,8 @@ class Servable(tf.Module):
       {"numeric": rows[:, :numerics], "categorical": rows[:, numerics:]}
     )
 
-  def _ids(self) -> Callable:
+  def ids(self) -> Callable:
+    """Returns the concrete function of `predict_ids`."""
     specs = {
       "numeric": tf.TensorSpec([None, len(self._schema.numeric)], tf.int32),
       "categorical": tf.TensorSpec(

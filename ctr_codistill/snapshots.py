@@ -11,21 +11,25 @@ import dataclasses
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from ctr_codistill import bundles
+from ctr_codistill import loading
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
-from ctr_codistill.stamped import TornError
+from ctr_codistill.keys import Key
+from ctr_codistill.manifests import Manifest
+from ctr_codistill.manifests import TornError
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
 
-_VARIABLES = "variables/variables"
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
-"""What a checkpoint of TensorFlow keeps beside its variables."""
 _IDS = "predict_ids"
-ASSETS = "assets"
+ASSETS = loading.ASSETS
 EXTRA = "assets.extra"
 """Where files lie that TF Serving carries along but does not read."""
 TEACHER = f"{EXTRA}/teacher"
@@ -45,6 +49,8 @@ class Writer:
     signatures: Mapping[str, Any],
     extra: Mapping[str, str | os.PathLike],
     template: str | os.PathLike,
+    *,
+    key: Key | None = None,
   ):
     """Writes the graph once, to the directory `template`, replacing it.
 
@@ -54,8 +60,9 @@ class Writer:
       signatures: concrete functions by name; `predict_ids` must be among them.
       extra: files to lie in `assets.extra/`, by the name they get there.
       template: a directory of this process alone, on the disk of the snapshots.
+      key: signs the snapshots.
     """
-    self._template = pathlib.Path(template)
+    self.key, self._template = key, pathlib.Path(template)
     shutil.rmtree(self._template, ignore_errors=True)
     self._objects = _save(module, signatures, self._template)
     bare = tf.Module()
@@ -64,7 +71,6 @@ class Writer:
     for name, source in extra.items():
       shutil.copyfile(source, self._template / EXTRA / name)
     self._sums = stamped.sums(self._template)
-    self._names = _names(len(bare.weights))
 
   def write(
     self,
@@ -81,16 +87,17 @@ class Writer:
       weights: what the module's `weights` are at that step, in their order.
       facts: what its manifest says beside the step.
     """
-    values = [*map(tf.convert_to_tensor, weights), tf.constant(self._objects)]
+    values = list(map(tf.convert_to_tensor, weights))
 
     def fill(path: pathlib.Path) -> None:
       shutil.copytree(
         self._template, path, copy_function=_link, dirs_exist_ok=True
       )
-      _write(path, [*self._names, _OBJECTS], values)
+      bundles.write(path, values, self._objects)
 
+    facts = {**facts, "step": step}
     path = pathlib.Path(root) / str(step)
-    return stamped.write(path, fill, {**facts, "step": step}, self._sums)
+    return stamped.write(path, fill, facts, self._sums, key=self.key)
 
 
 @dataclasses.dataclass
@@ -111,60 +118,49 @@ class Weights:
     return self.facts["step"]
 
 
-def read(path: str | os.PathLike) -> Weights:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+  """A graph that was not read: `predict_ids` over `variables`, made here."""
+
+  predict_ids: Callable[..., dict[str, tf.Tensor]]
+  variables: Sequence[tf.Variable]
+
+
+def read(
+  path: str | os.PathLike,
+  demands: Demands = trust.NONE,
+  *,
+  graph: Graph | None = None,
+) -> Weights:
   """Verifies the snapshot at `path` and reads its weights.
+
+  Args:
+    path: its directory.
+    demands: what it must show.
+    graph: what its weights must fit; None: anything.
 
   Raises:
     TornError: it is not complete, a file is not as stamped, or it was deleted
       meanwhile.
-    InputError: it is complete but no snapshot of ours.
+    InputError: it is complete but no snapshot of ours, or not as demanded.
   """
-  path = pathlib.Path(path)
-  facts = stamped.verify(path)
+  return _read(pathlib.Path(path), demands, graph)[0]
+
+
+def _read(
+  path: pathlib.Path, demands: Demands, graph: Graph | None
+) -> tuple[Weights, Manifest]:
+  manifest = stamped.verified(
+    path, demands.key, lambda found: demands.check(path, found)
+  )
+  wanted = bundles.kinds(graph.variables) if graph else None
   try:
-    return Weights(path, facts, _tensors(str(path / _VARIABLES)))
+    tensors = bundles.read(path, manifest.files, wanted)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
   except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
     raise _unreadable(path, "weights", error) from None
-
-
-def merge(
-  paths: Sequence[str | os.PathLike], target: str | os.PathLike
-) -> pathlib.Path:
-  """Writes the snapshot whose weights are the mean of those of `paths`.
-
-      w = 1 / n  sum_i w_i
-
-  Of groups that began at the same weights and taught one another; others have
-  equal units at different places.
-
-  Args:
-    paths: of one graph and feature spec; it has the first one's facts.
-    target: where it will be, complete or absent.
-
-  Raises:
-    TornError: one of them is not complete, or not as stamped.
-    InputError: they are not of one graph or feature spec.
-  """
-  first, *others = (read(path) for path in paths)
-  kinds = [(t.shape, t.dtype) for t in first.tensors]
-  total = first.tensors
-  for one in others:
-    same = kinds == [(t.shape, t.dtype) for t in one.tensors]
-    if not same or one.facts.get("schema") != first.facts.get("schema"):
-      raise InputError(f"the weights of {one.path} do not fit {first.path}")
-    total = [a + b for a, b in zip(total, one.tensors)]
-  count = len(others) + 1
-  prefix = str(first.path / _VARIABLES)
-  objects = tf.train.load_checkpoint(prefix).get_tensor(_OBJECTS)
-  values = [*(t / tf.cast(count, t.dtype) for t in total), tf.constant(objects)]
-
-  def fill(path: pathlib.Path) -> None:
-    ignored = shutil.ignore_patterns(stamped.MANIFEST, "variables")
-    shutil.copytree(first.path, path, ignore=ignored, dirs_exist_ok=True)
-    (path / _VARIABLES).parent.mkdir()
-    _write(path, [*_names(len(total)), _OBJECTS], values)
-
-  return stamped.write(target, fill, {**first.facts, "merged": count})
+  return Weights(path, manifest.facts, tensors), manifest
 
 
 class Snapshot:
@@ -173,29 +169,50 @@ class Snapshot:
   `step` and `facts` are those of the weights in use.
   """
 
-  def __init__(self, path: str | os.PathLike, *, ids_only: bool = False):
-    """Verifies and loads the snapshot at `path`.
+  def __init__(
+    self,
+    path: str | os.PathLike,
+    demands: Demands = trust.NONE,
+    *,
+    ids_only: bool = False,
+  ):
+    """Verifies and loads the snapshot at `path`, and the graph that is in it.
 
     Args:
       path: its directory.
+      demands: what it must show.
       ids_only: load `predict_ids` alone, without vocabularies.
 
     Raises:
       TornError: it is not complete, a file is not as stamped, or it was deleted
         meanwhile.
-      InputError: it is complete but no snapshot of ours.
+      InputError: it is complete but no snapshot of ours, or not as demanded.
     """
-    weights = read(path)
-    graph = weights.path / TEACHER if ids_only else weights.path
-    # The weights are there already; the loader would read them once more.
-    options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
+    weights, manifest = _read(pathlib.Path(path), demands, None)
+    where = TEACHER if ids_only else ""
     try:
-      # The object must stay alive: its variables go with it.
-      self._loaded = tf.saved_model.load(str(graph), options=options)
-      self.predict_ids = self._loaded.signatures[_IDS]
-      self._variables = list(self._loaded.weights)
+      loaded = loading.load(weights.path, where, manifest, demands)
+      ids, variables = loaded.signatures[_IDS], list(loaded.weights)
     except (OSError, KeyError, AttributeError, tf.errors.OpError) as error:
       raise _unreadable(weights.path, f"the signature {_IDS}", error) from None
+    # The object must stay alive: its variables go with it.
+    self._signatures, self._loaded = loaded.signatures, loaded
+    self._use(Graph(ids, variables), weights)
+
+  @classmethod
+  def over(cls, graph: Graph, weights: Weights) -> "Snapshot":
+    """Returns one of weights that were read, for a graph that was not.
+
+    Raises:
+      InputError: they are not of this graph.
+    """
+    found = cls.__new__(cls)
+    found._signatures = found._loaded = {}
+    found._use(graph, weights)
+    return found
+
+  def _use(self, graph: Graph, weights: Weights) -> None:
+    self.graph, self.predict_ids = graph, graph.predict_ids
     self.path, self.facts = weights.path, weights.facts
     self.swap(weights)
 
@@ -206,9 +223,7 @@ class Snapshot:
 
   def fits(self, weights: Weights) -> bool:
     """Tells whether `weights` are of this graph: their shapes and types."""
-    return [(v.shape, v.dtype) for v in self._variables] == [
-      (t.shape, t.dtype) for t in weights.tensors
-    ]
+    return bundles.kinds(self.graph.variables) == bundles.kinds(weights.tensors)
 
   def swap(self, weights: Weights) -> None:
     """Takes over weights of the same graph, and empties `weights`.
@@ -222,7 +237,7 @@ class Snapshot:
     if not self.fits(weights):
       raise InputError(f"the weights of {weights.path} do not fit {self.path}")
     weights.tensors.reverse()
-    for variable in self._variables:
+    for variable in self.graph.variables:
       # Gathering rows makes a variable copy all that it is given, until told.
       tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
       variable.assign(weights.tensors.pop(), read_value=False)
@@ -234,53 +249,19 @@ class Snapshot:
     Raises:
       InputError: there is none of this name.
     """
-    if name not in self._loaded.signatures:
+    if name not in self._signatures:
       raise InputError(f"{self.path} has no signature {name!r}")
-    return self._loaded.signatures[name]
+    return self._signatures[name]
 
 
 def _save(
   module: tf.Module, signatures: Mapping[str, Any], path: pathlib.Path
 ) -> bytes:
-  """Writes a SavedModel without weights; returns what `_OBJECTS` holds."""
+  """Writes a SavedModel without weights; returns what is said of them."""
   tf.saved_model.save(module, str(path), signatures=dict(signatures))
-  reader = tf.train.load_checkpoint(str(path / _VARIABLES))
-  objects = reader.get_tensor(_OBJECTS)
-  shutil.rmtree(path / "variables")
-  return objects
-
-
-def _write(
-  path: pathlib.Path, names: Sequence[str], tensors: Sequence[tf.Tensor]
-) -> None:
-  """Writes the variables of the snapshot that is being made at `path`."""
-  with tf.device("CPU:0"):
-    tf.raw_ops.SaveV2(
-      prefix=str(path / _VARIABLES),
-      tensor_names=list(names),
-      shape_and_slices=[""] * len(names),
-      tensors=list(tensors),
-    )
-
-
-def _names(count: int) -> list[str]:
-  """Returns the names that `weights` of a module have in a checkpoint."""
-  return [f"weights/{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(count)]
-
-
-def _tensors(prefix: str) -> list[tf.Tensor]:
-  """Reads the weights of a checkpoint, in the order of the module's list."""
-  types = tf.train.load_checkpoint(prefix).get_variable_to_dtype_map()
-  names = _names(len(types) - 1)
-  if not names:
-    return []  # a model without weights; to restore nothing is an error
-  with tf.device("CPU:0"):
-    return tf.raw_ops.RestoreV2(
-      prefix=prefix,
-      tensor_names=names,
-      shape_and_slices=[""] * len(names),
-      dtypes=[types[name] for name in names],
-    )
+  said = bundles.objects(path)
+  shutil.rmtree(path / bundles.FOLDER)
+  return said
 
 
 def _unreadable(

@@ -13,23 +13,26 @@ import math
 import os
 import pathlib
 import shutil
+import stat
 import types
 import uuid
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from ctr_codistill import manifests
 from ctr_codistill import places
-from ctr_codistill.errors import InputError
+from ctr_codistill.keys import Key
+from ctr_codistill.manifests import Manifest
+from ctr_codistill.manifests import TornError
 
-MANIFEST = "manifest.json"
+MANIFEST = manifests.FILE
 ASIDE = places.ASIDE
 _CHUNK = 1 << 20
+_LISTINGS = 20
+_TORN = "torn-"
+"""What the name of a directory begins with that its owner put aside."""
 _NONE: Mapping[str, Any] = types.MappingProxyType({})
-
-
-class TornError(InputError):
-  """A directory whose stamp is missing or whose files are not as stamped."""
 
 
 def write(
@@ -37,6 +40,8 @@ def write(
   fill: Callable[[pathlib.Path], None],
   facts: Mapping[str, Any],
   known: Mapping[str, Any] = _NONE,
+  *,
+  key: Key | None = None,
 ) -> pathlib.Path:
   """Makes the directory `path`: complete, or absent if anything fails.
 
@@ -46,6 +51,7 @@ def write(
     fill: writes the content into the directory it is given.
     facts: what the manifest says of the content; JSON values.
     known: `sums` of files that `fill` links; they are not read again.
+    key: signs the manifest.
 
   Raises:
     FileExistsError: `path` is stamped already; what is stamped never changes.
@@ -62,10 +68,12 @@ def write(
     if path.exists():
       shutil.rmtree(path)
     os.rename(aside, path)
+    aside = path  # without its stamp it is nothing but lost room
+    stamp = manifests.text(Manifest(dict(facts), files), key)
+    write_text(path / MANIFEST, stamp)
   except BaseException:
     shutil.rmtree(aside, ignore_errors=True)
     raise
-  write_json(path / MANIFEST, {"facts": dict(facts), "files": files})
   return path
 
 
@@ -90,7 +98,7 @@ def facts(path: str | os.PathLike) -> dict[str, Any]:
   Raises:
     TornError: there is no readable stamp.
   """
-  return _manifest(path)["facts"]
+  return manifests.read(path, None).facts
 
 
 def size(path: str | os.PathLike) -> int:
@@ -99,7 +107,7 @@ def size(path: str | os.PathLike) -> int:
   Raises:
     TornError: there is no readable stamp.
   """
-  return sum(file["bytes"] for file in _manifest(path)["files"].values())
+  return manifests.read(path, None).bytes
 
 
 def sums(
@@ -112,47 +120,83 @@ def sums(
   }
 
 
-def verify(path: str | os.PathLike) -> dict[str, Any]:
+def verify(path: str | os.PathLike, key: Key | None = None) -> dict[str, Any]:
   """Reads every file of `path` and returns its facts if all sums hold.
 
   Raises:
-    TornError: naming the first file that is missing, added or altered; or the
-      directory, if its owner deleted it meanwhile.
+    TornError: as `verified` does.
   """
+  return verified(path, key).facts
+
+
+def verified(
+  path: str | os.PathLike,
+  key: Key | None = None,
+  check: Callable[[Manifest], None] = lambda manifest: None,
+) -> Manifest:
+  """Reads every file of `path` and returns its manifest if all sums hold.
+
+  Args:
+    path: the directory.
+    key: what must have signed it; None: nobody needs to have.
+    check: raises what is wrong with the manifest, before any file is read.
+
+  Raises:
+    TornError: naming the first file that is missing, added, altered or a link;
+      or the directory, if its owner deleted it meanwhile or the key did not
+      sign it.
+  """
+  manifest = manifests.read(path, key)
+  check(manifest)
   try:
-    return _verified(pathlib.Path(path))
-  except OSError as error:
-    if error.errno not in (errno.ENOENT, errno.ESTALE):
+    _verify(pathlib.Path(path), manifest)
+  except (OSError, TornError) as error:
+    gone = (errno.ENOENT, errno.ESTALE)
+    if isinstance(error, OSError) and error.errno not in gone:
+      raise
+    # Its stamp goes first, so what is missing after it is no damage.
+    if isinstance(error, TornError) and is_stamped(path):
       raise
     raise TornError(f"{path} was deleted while it was read") from None
+  return manifest
 
 
-def _verified(path: pathlib.Path) -> dict[str, Any]:
-  manifest = _manifest(path)
+def _verify(path: pathlib.Path, manifest: Manifest) -> None:
   found = _files(path)
   found.pop(MANIFEST, None)
-  for name, stamp in manifest["files"].items():
+  for name, stamp in manifest.files.items():
     if name not in found:
       raise TornError(f"{path}: {name} is stamped but missing")
-    now = _sum(found.pop(name))
-    if now != stamp:
+    file = found.pop(name)
+    # A file that grew without end would be read without end.
+    if (size := file.stat().st_size) != stamp["bytes"]:
+      raise TornError(
+        f"{path}: {name} should be {stamp['bytes']} bytes, is {size}"
+      )
+    if (now := _sum(file)) != stamp:
       raise TornError(f"{path}: {name} should be {stamp}, is {now}")
   if found:
     raise TornError(f"{path}: {min(found)} is there but not stamped")
-  return manifest["facts"]
 
 
 def numbers(root: str | os.PathLike) -> list[int]:
   """Returns the numbers of the stamped directories in `root`, ascending."""
+  root, found = pathlib.Path(root), []
+  names = _numbered(root)
+  for _ in range(_LISTINGS):
+    found = [name for name in names if is_stamped(root / name)]
+    # What was deleted since it was listed may have made room for newer ones.
+    before, names = names, _numbered(root)
+    if names == before:
+      break
+  return sorted(map(int, found))
+
+
+def _numbered(root: pathlib.Path) -> set[str]:
   try:
-    names = os.listdir(root)
+    return {name for name in os.listdir(root) if name.isdecimal()}
   except FileNotFoundError:
-    return []
-  return sorted(
-    int(n)
-    for n in names
-    if n.isdecimal() and is_stamped(pathlib.Path(root) / n)
-  )
+    return set()
 
 
 def keep_newest(
@@ -183,9 +227,53 @@ def sweep(root: str | os.PathLike) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def sweep_unstamped(root: str | os.PathLike) -> None:
+  """As `sweep`, and numbered directories without a stamp; for the owner."""
+  sweep(root)
+  for path in pathlib.Path(root).glob("*"):
+    if path.name.isdecimal() and not is_stamped(path):
+      shutil.rmtree(path, ignore_errors=True)
+
+
+def put_aside(path: str | os.PathLike) -> pathlib.Path:
+  """Renames a torn directory, for a look at it, and returns its new path.
+
+  For its owner alone. At most one stays in a place: it may hold a table.
+  """
+  path = pathlib.Path(path)
+  for older in path.parent.glob(_TORN + "*"):
+    delete(older)
+  return path.rename(path.parent / f"{_TORN}{path.name}")
+
+
+def sum_of(content: bytes) -> dict[str, Any]:
+  """Returns size and sum of what a file holds."""
+  return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
 def _files(path: str | os.PathLike) -> dict[str, pathlib.Path]:
-  files = sorted(f for f in pathlib.Path(path).rglob("*") if f.is_file())
-  return {str(f.relative_to(path)): f for f in files}
+  """Returns by name the files below `path`.
+
+  Raises:
+    TornError: there is something else, such as a link to what is not in it.
+  """
+  found = {}
+  for folder, folders, names in os.walk(path, onerror=_raise):
+    for name in sorted([*folders, *names]):
+      entry = pathlib.Path(folder, name)
+      mode = entry.lstat().st_mode
+      if stat.S_ISREG(mode):
+        found[str(entry.relative_to(path))] = entry
+      elif not stat.S_ISDIR(mode):
+        raise TornError(
+          f"{path}: {entry.relative_to(path)} should be a file, is a link or a "
+          "device"
+        )
+  return dict(sorted(found.items()))
+
+
+def _raise(error: OSError) -> None:
+  raise error
 
 
 def _sum(path: pathlib.Path) -> dict[str, Any]:
@@ -195,20 +283,3 @@ def _sum(path: pathlib.Path) -> dict[str, Any]:
       digest.update(chunk)
       size += len(chunk)
   return {"sha256": digest.hexdigest(), "bytes": size}
-
-
-def _manifest(path: str | os.PathLike) -> dict[str, Any]:
-  name = pathlib.Path(path) / MANIFEST
-  try:
-    manifest = json.loads(name.read_text(encoding="utf-8"))
-    if not isinstance(manifest["facts"], dict):
-      raise TypeError("facts should be an object")
-    if not isinstance(manifest["files"], dict):
-      raise TypeError("files should be an object")
-  except OSError as error:
-    raise TornError(
-      f"{path} is no complete directory; {MANIFEST} there: {error.strerror}"
-    ) from None
-  except (ValueError, KeyError, TypeError) as error:
-    raise TornError(f"{name} is no manifest: {error}") from None
-  return manifest

@@ -33,6 +33,7 @@ from ctr_codistill.evaluation.churn import slicing
 from ctr_codistill.evaluation.churn.slicing import Slicing
 from ctr_codistill.evaluation.comparison import Comparison
 from pipelines import command
+from pipelines import demanded
 from pipelines.bars import Bars
 
 BROKEN = 2
@@ -152,6 +153,7 @@ def _paths(bars: Bars) -> list[str]:
     _RUNS.value,
     _EXAMPLES.value,
     os.path.join(_OUTPUT.value, "predictions"),
+    demands=demanded.demands(),
     progress=lambda name: bars(f"predict {name}", None),
   )
 
@@ -170,6 +172,7 @@ def _number(text: str) -> float:
     raise InputError(f"--thresholds should be numbers, has {text!r}") from None
 
 
+flags.adopt_module_key_flags(demanded)
 command.require("runs", "output")
 command.local("output", "table")
 

@@ -39,6 +39,7 @@ from ctr_codistill.exporting.judging import Judgement
 from ctr_codistill.exporting.server_files import Batching
 from ctr_codistill.exporting.server_files import Served
 from pipelines import command
+from pipelines import demanded
 from pipelines import narrow_cost
 from pipelines import provenance
 
@@ -118,6 +119,7 @@ _MOST_BATCH = flags.DEFINE_integer(
 _BATCH_WAIT_US = flags.DEFINE_integer(
   "batch_wait_us", 1000, "in batching.config: how long a request waits"
 )
+flags.adopt_module_key_flags(demanded)
 command.require("output")
 command.local("snapshot", "output", "server_config")
 
@@ -125,7 +127,7 @@ command.local("snapshot", "output", "server_config")
 def main() -> int:
   """Writes the version, or refuses to, and prints where it is and why."""
   if _BACK.value:
-    print(versions.back(_OUTPUT.value))
+    print(versions.back(_OUTPUT.value, key=demanded.demands().key))
     return 0
   if not _SNAPSHOT.value:
     raise InputError("--snapshot should name a snapshot, is not given")
@@ -139,7 +141,11 @@ def main() -> int:
         return REFUSED
     about = _about(snapshot, folder, judged)
     version = exports.export(
-      snapshot, _OUTPUT.value, version=_VERSION.value, about=about
+      snapshot,
+      _OUTPUT.value,
+      version=_VERSION.value,
+      about=about,
+      demands=demanded.demands(),
     )
   print(version)
   if _PROMOTE.value:
@@ -152,7 +158,13 @@ def main() -> int:
 def _candidate(folder: str) -> str:
   if _WEIGHTS.value == "float32":
     return _SNAPSHOT.value
-  return str(narrow.write(_SNAPSHOT.value, os.path.join(folder, "bfloat16")))
+  return str(
+    narrow.write(
+      _SNAPSHOT.value,
+      os.path.join(folder, "bfloat16"),
+      key=demanded.demands().key,
+    )
+  )
 
 
 def _judged(snapshot: str, folder: str) -> Judgement | None:
@@ -163,7 +175,9 @@ def _judged(snapshot: str, folder: str) -> Judgement | None:
     return None
   if not _ON.value:
     raise InputError(f"--promote should have rows --on which {old} is compared")
-  found = judging.compare(old, snapshot, _ON.value, folder)
+  found = judging.compare(
+    old, snapshot, _ON.value, folder, demands=demanded.demands()
+  )
   return judging.judge(found, limits, most_worse=_MOST_WORSE.value)
 
 
@@ -178,7 +192,9 @@ def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    cost=narrow_cost.cost(_SNAPSHOT.value, snapshot, _ON.value, folder)
+    cost=narrow_cost.cost(
+      _SNAPSHOT.value, snapshot, _ON.value, folder, demands=demanded.demands()
+    )
     if narrowed
     else None,
     judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
@@ -199,7 +215,9 @@ def _quality(
     return {"of": _ON.value, **last.to_dict()}
   if not _ON.value:
     return None
-  (path,) = snapshot_runs.predicted([snapshot], _ON.value, folder)
+  (path,) = snapshot_runs.predicted(
+    [snapshot], _ON.value, folder, demands=demanded.demands()
+  )
   return provenance.quality(path, of=_ON.value)
 
 

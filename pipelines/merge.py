@@ -10,21 +10,24 @@ the price of one. Score it like any snapshot (predict) before you export it.
 
 from absl import flags
 
-from ctr_codistill import snapshots
+from ctr_codistill import merging
 from ctr_codistill.codistill import exchange
 from pipelines import command
+from pipelines import demanded
 
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "directory of a run that came to its end"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "directory of the new snapshot")
+flags.adopt_module_key_flags(demanded)
 command.require("workdir", "output")
 command.local("workdir", "output")
 
 
 def main() -> int:
   """Writes the merged snapshot and prints where it is."""
-  print(snapshots.merge(exchange.newest(_WORKDIR.value), _OUTPUT.value))
+  paths = exchange.newest(_WORKDIR.value)
+  print(merging.merge(paths, _OUTPUT.value, demands=demanded.demands()))
   return 0
 
 

@@ -10,12 +10,15 @@ from ctr_codistill import stamped
 from ctr_codistill.exporting import judging
 from ctr_codistill.exporting import raw_rows
 from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.trust.demands import Demands
 
 _BATCHES = (1, 32, 1024)
 _TURNS = 20
 
 
-def cost(wide: str, narrow: str, rows: str, folder: str) -> dict[str, Any]:
+def cost(
+  wide: str, narrow: str, rows: str, folder: str, *, demands: Demands
+) -> dict[str, Any]:
   """Returns what is different of two snapshots of the same model.
 
   Args:
@@ -23,8 +26,9 @@ def cost(wide: str, narrow: str, rows: str, folder: str) -> dict[str, Any]:
     narrow: with narrow weights.
     rows: raw files or shards, with labels.
     folder: for files of predictions.
+    demands: what both must show.
   """
-  found = judging.compare(wide, narrow, rows, folder)
+  found = judging.compare(wide, narrow, rows, folder, demands=demands)
   old, new = found.comparison.qualities
   values = {name: one.value for name, one in found.measures.items()}
   return {
@@ -35,14 +39,16 @@ def cost(wide: str, narrow: str, rows: str, folder: str) -> dict[str, Any]:
     "log loss of float32": old.log_loss,
     "churn, mean absolute": values["mean_absolute"],
     "churn, largest": values["maximum"],
-    "time of a batch, over float32": _ratios(wide, narrow, rows),
+    "time of a batch, over float32": _ratios(wide, narrow, rows, demands),
   }
 
 
-def _ratios(wide: str, narrow: str, rows: str) -> dict[str, float]:
+def _ratios(
+  wide: str, narrow: str, rows: str, demands: Demands
+) -> dict[str, float]:
   """Returns by rows of a batch how much longer `predict_ids` takes."""
   sent = raw_rows.read(rows, wide, max(_BATCHES)).inputs("predict_ids")
-  both = [Snapshot(path).predict_ids for path in (wide, narrow)]
+  both = [Snapshot(path, demands).predict_ids for path in (wide, narrow)]
   found = {}
   for batch in _BATCHES:
     inputs = {name: tf.constant(v[:batch]) for name, v in sent.items()}

@@ -16,6 +16,7 @@ from ctr_codistill.evaluation import predict
 from ctr_codistill.snapshots import Snapshot
 from pipelines import cache
 from pipelines import command
+from pipelines import demanded
 from pipelines.bars import Bars
 
 _SNAPSHOT = flags.DEFINE_string(
@@ -44,6 +45,7 @@ _MAX_BAD_FRACTION = flags.DEFINE_float(
   upper_bound=1,
 )
 flags.adopt_module_key_flags(cache)
+flags.adopt_module_key_flags(demanded)
 command.require("snapshot", "input", "output")
 command.local("snapshot")
 command.written("output")
@@ -54,7 +56,7 @@ def main() -> int:
   command.reach(_INPUT.value, _OUTPUT.value)
   source = cache.shards(_INPUT.value)
   layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
-  predictor = predict.Predictor(Snapshot(_SNAPSHOT.value))
+  predictor = predict.Predictor(Snapshot(_SNAPSHOT.value, demanded.demands()))
   total = predict.count(predictor, source, layout)
   with Bars() as bars:
     done = predict.run(

@@ -74,6 +74,8 @@ WRONG = [
   ("exchange.delay_steps", -1, "should be at least 0, is -1"),
   ("exchange.keep", 1, "exchange.keep should be at least 2, is 1"),
   ("exchange.wait_timeout", 0.0, "wait_timeout should be above 0, is 0.0"),
+  ("exchange.key_file", "s3://b/key", "a path of this machine, .*s3://b/key"),
+  ("exchange.allowed_ops", ["ReadFile"], r"no file, .*is \('ReadFile',\)"),
   ("regularization.weight_decay", "0, 5:-1", "at least 0, is '0, 5:-1'"),
   ("regularization.embedding_l2", -1, "at least 0, is '-1'"),
   ("regularization.dropout", "0, 5:1", "at most 0.99, is '0, 5:1'"),
@@ -156,6 +158,8 @@ OTHER = {
     "delay_steps": 28,
     "keep": 4,
     "wait_timeout": 15.5,
+    "key_file": "/run/secrets/key",
+    "allowed_ops": ["Betainc"],
   },
   "regularization": {
     "weight_decay": "0.0001, 33%:1e-05, 67%:0",

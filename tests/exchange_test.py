@@ -10,6 +10,8 @@ from ctr_codistill.errors import InputError
 class _Writer:
   """Writes small directories, and remembers which."""
 
+  key = None
+
   def __init__(self):
     self.written = []
 

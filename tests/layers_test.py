@@ -18,6 +18,9 @@ RANKS = {
   "config": 0,
   "course": 0,
   "fields": 0,
+  "graph_ops": 0,
+  "keys": 0,
+  "manifests": 0,
   "method_config": 0,
   "model_config": 0,
   "overrides": 0,
@@ -25,7 +28,11 @@ RANKS = {
   "remote": 0,
   "stamped": 0,
   "topology": 0,
+  "trust": 0.5,
+  "bundles": 0.6,
+  "loading": 0.6,
   "snapshots": 1,
+  "merging": 1.2,
   "criteo": 1,
   "models": 1.5,
   "codistill": 2,
@@ -243,5 +250,5 @@ def test_only_snapshots_writes_and_loads_models():
   }
   assert found == {
     "ctr_codistill.snapshots uses tensorflow.saved_model.save",
-    "ctr_codistill.snapshots uses tensorflow.saved_model.load",
+    "ctr_codistill.loading uses tensorflow.saved_model.load",
   }

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill import keys
 from ctr_codistill import stamped
 from ctr_codistill.evaluation import curves
 from ctr_codistill.snapshots import Snapshot
@@ -20,6 +21,7 @@ FLAGS = [
   "--exchange.every_steps=4",
   "--codistill.burn_in_steps=4",
 ]
+SECRET = "a secret of a test, no shorter than it must be"
 OWN = [
   "--per_group=0:model.name=docs.examples.own_model:two_towers",
   "--per_group=1:model.name=dlrm",
@@ -45,8 +47,11 @@ def _launch(data, workdir, *flags, status=0):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
   """The work directory of the two groups."""
-  workdir = tmp_path_factory.mktemp("runs") / "run"
-  _launch(data, workdir, *OWN)
+  folder = tmp_path_factory.mktemp("runs")
+  (folder / "key").write_text(SECRET)
+  (folder / "key").chmod(0o600)
+  workdir = folder / "run"
+  _launch(data, workdir, f"--exchange.key_file={folder}/key", *OWN)
   return workdir
 
 
@@ -100,3 +105,16 @@ def test_a_model_that_there_is_not_reaches_the_user(data, tmp_path):
   assert "group 1 worker 0 ended with status 1: error: model.name" in said
   assert "None for 'no'" in said
   assert "Traceback" not in said
+
+
+def test_all_that_is_exchanged_is_signed_and_the_secret_is_nowhere(run):
+  key = keys.read(run.parent / "key")
+  for group in (0, 1):
+    root = run / "exchange" / f"group-{group}"
+    for place in (root, run / f"group-{group}" / "checkpoints"):
+      numbers = stamped.numbers(place)
+      assert numbers
+      for number in numbers:
+        stamped.verify(place / str(number), key)
+  texts = [path.read_bytes() for path in run.rglob("*") if path.is_file()]
+  assert not [text for text in texts if SECRET.encode() in text]

@@ -12,6 +12,7 @@ from ctr_codistill.criteo.schema import Numeric
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
+from ctr_codistill.keys import Key
 
 SCHEMA = Schema((Numeric("number", 0.0, 1.0, ()),), ())
 ROWS, BATCH = 96, 6  # two windows of 48 rows: of 4 parts of 12, two batches
@@ -154,7 +155,7 @@ def test_an_altered_file_is_named_and_teaches_nothing(
   taken = _Group(tmp_path, shards, 0).train(16)
   assert sum(np.isnan(said).sum() for _, said, _ in taken) == 12  # one part
   assert caplog.text.count(str(victim)) == 1
-  assert "sum should be" in caplog.text
+  assert "its sum does not hold" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -206,3 +207,22 @@ def test_each_group_needs_a_part(tmp_path, shards):
     PredictionExchange(
       tmp_path, {}, shards, _share(0, groups=5), batch_rows=BATCH
     )
+
+
+def test_signed_predictions_hold_in_their_own_place_alone(tmp_path):
+  key = Key(tmp_path / "key", b"k" * 32)
+  own = prediction_exchange.folder(tmp_path / "group-0", 1)
+  other = prediction_exchange.folder(tmp_path / "group-1", 1)
+  logits = np.float32([0.5, -1.0])
+  path = own / "7"
+  prediction_exchange.write(path, logits, 3, key)
+  found, step = prediction_exchange.read(path, 2, key)
+  assert (found.tolist(), step) == ([0.5, -1.0], 3)
+  other.mkdir(parents=True)
+  for moved in (own / "8", other / "7"):
+    moved.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"(7|8): its signature does not hold"):
+      prediction_exchange.read(moved, 2, key)
+  prediction_exchange.write(path, logits, 3)
+  with pytest.raises(InputError, match="7: its signature does not hold"):
+    prediction_exchange.read(path, 2, key)

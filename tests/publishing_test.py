@@ -1,5 +1,7 @@
 """A write that waits for an event stands for one that takes its time."""
 
+import contextlib
+import os
 import pathlib
 import threading
 
@@ -140,24 +142,62 @@ def test_the_last_step_is_never_left_out_and_waited_for(make):
   assert stamped.numbers(group.root) == [4, STOP]
 
 
-def test_what_fails_in_the_thread_is_raised_at_the_next_step(make, full_disk):
-  group = make()
-  with full_disk(100):
-    group.publish(4)
-    group.go.set()
-    said = f"snapshot {group.root}/4 could not be written"
-    with pytest.raises(InputError, match=said):
-      group.publish.wait()
-  with pytest.raises(InputError, match=said):
-    group.publish(8)
-  assert stamped.numbers(group.root) == []
-
-
-def test_what_fails_at_the_last_step_is_raised_at_once(make, full_disk):
+def test_a_training_goes_on_without_publishing_and_publishes_again(
+  make, full_disk, caplog
+):
+  caplog.set_level("INFO")
   group = make()
   group.go.set()
-  with full_disk(100), pytest.raises(InputError, match=f"/{STOP} could not"):
-    group.publish(STOP)
+  with full_disk(100):
+    for step in (4, 8):
+      group.publish(step)
+      group.publish.wait()
+  assert stamped.numbers(group.root) == []
+  assert os.listdir(group.root) == []
+  group.publish(12)
+  group.publish.wait()
+  assert stamped.numbers(group.root) == [12]
+  assert group.told == [
+    (4, {"publish/failed": 1}),
+    (8, {"publish/failed": 2}),
+  ]
+  # Once when it begins, once when it ends.
+  first, last = (r.getMessage() for r in caplog.records)
+  assert f"without publishing: snapshot {group.root}/4 could not" in first
+  assert last == "step 12 is published, as before"
+
+
+@pytest.mark.parametrize(("skips", "step"), [(True, STOP), (False, 4)])
+def test_what_peers_wait_for_is_tried_again(make, full_disk, skips, step):
+  """Made up is the time: the disk has room again after the third pause."""
+  group, pauses, full = make(skips=skips), [], contextlib.ExitStack()
+  group.go.set()
+  full.enter_context(full_disk(100))
+
+  def sleep(seconds):
+    pauses.append(seconds)
+    if len(pauses) == 3:
+      full.close()
+
+  group.publish._sleep = sleep
+  group.publish(step)
+  group.publish.wait()
+  assert pauses == [1, 2, 4]
+  assert stamped.numbers(group.root) == [step]
+
+
+@pytest.mark.parametrize(("skips", "step"), [(True, STOP), (False, 4)])
+def test_what_can_not_be_written_at_last_is_an_error(
+  make, full_disk, skips, step
+):
+  group, pauses = make(skips=skips), []
+  group.publish._sleep = pauses.append
+  group.go.set()
+  said = f"step {step} could not be written in 6 tries: .*/{step} could not"
+  with full_disk(100), pytest.raises(InputError, match=said):
+    group.publish(step)
+    group.publish.wait()
+  assert pauses == [1, 2, 4, 8, 16]
 
 
 def test_a_hollow_model_makes_the_same_graph(

@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ctr_codistill import merging
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.errors import InputError
+from ctr_codistill.manifests import TornError
 from ctr_codistill.models import networks
 from ctr_codistill.serving import Servable
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.snapshots import Writer
-from ctr_codistill.stamped import TornError
 
 
 def _probability(snapshot, features):
@@ -102,7 +103,7 @@ def test_a_swap_moves_no_numbers(publish, features, tmp_path):
     read_to = [place(tensor) for tensor in weights.tensors]
     snapshot.swap(weights)
     assert weights.tensors == []
-    in_use = [place(v.read_value()) for v in snapshot._variables]
+    in_use = [place(v.read_value()) for v in snapshot.graph.variables]
     assert in_use == read_to
 
 
@@ -159,14 +160,14 @@ def test_a_snapshot_that_is_deleted_while_it_is_read_is_torn(
 ):
   """Made up is the moment: its owner deletes it when its sums were verified."""
   path = publish(tmp_path, 1, seed=1)
-  verify = stamped.verify
+  verified = stamped.verified
 
-  def verify_late(path):
-    facts = verify(path)
+  def verified_late(path, *given):
+    found = verified(path, *given)
     stamped.delete(path)
-    return facts
+    return found
 
-  monkeypatch.setattr(stamped, "verify", verify_late)
+  monkeypatch.setattr(stamped, "verified", verified_late)
   with pytest.raises(TornError, match="/1 was deleted while it was read"):
     Snapshot(path, ids_only=ids_only)
 
@@ -259,7 +260,7 @@ def test_on_another_disk_files_are_copied(
 
 def test_a_merged_snapshot_has_the_mean_of_the_weights(publish, tmp_path):
   one, other = (publish(tmp_path, step, seed=step) for step in (1, 2))
-  merged = snapshots.merge([one, other], tmp_path / "merged")
+  merged = merging.merge([one, other], tmp_path / "merged")
   found = snapshots.read(merged)
   pairs = zip(snapshots.read(one).tensors, snapshots.read(other).tensors)
   for tensor, (a, b) in zip(found.tensors, pairs, strict=True):
@@ -269,7 +270,7 @@ def test_a_merged_snapshot_has_the_mean_of_the_weights(publish, tmp_path):
 
 def test_a_merged_snapshot_is_a_whole_one(publish, features, tmp_path):
   path = publish(tmp_path, 1, seed=1)
-  merged = Snapshot(snapshots.merge([path], tmp_path / "merged"))
+  merged = Snapshot(merging.merge([path], tmp_path / "merged"))
   found = _probability(merged, features)
   assert np.array_equal(found, _probability(Snapshot(path), features))
   merged.signature("serving_default")
@@ -279,5 +280,5 @@ def test_a_merged_snapshot_is_a_whole_one(publish, features, tmp_path):
 def test_weights_of_two_graphs_are_not_merged(publish, foreign, tmp_path):
   path = publish(tmp_path, 1, seed=1)
   with pytest.raises(InputError, match=f"{foreign} do not fit {path}"):
-    snapshots.merge([path, foreign], tmp_path / "merged")
+    merging.merge([path, foreign], tmp_path / "merged")
   assert not (tmp_path / "merged").exists()

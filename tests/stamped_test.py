@@ -9,7 +9,7 @@ import pytest
 import ctr_codistill
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
-from ctr_codistill.stamped import TornError
+from ctr_codistill.manifests import TornError
 
 ROOT = pathlib.Path(ctr_codistill.__file__).parents[1]
 

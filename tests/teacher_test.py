@@ -149,24 +149,6 @@ def test_a_refused_snapshot_is_not_offered_again(teacher, folders, publish):
   assert _newer(teacher) == [10, -1]
 
 
-def test_a_dropped_peer_has_no_say_until_its_next_snapshot(
-  teacher, folders, features, publish
-):
-  one = publish(folders[1], 10, seed=1)
-  other = publish(folders[2], 20, seed=2)
-  teacher.take([10, 20])
-  teacher.drop(1)
-  assert list(teacher.snapshots) == [2]
-  assert _close(teacher(features), _logit(other, features))
-  teacher.drop(2)
-  teacher.drop(2)
-  with pytest.raises(InputError, match="teacher should have a snapshot"):
-    teacher(features)
-  assert _newer(teacher) == [10, 20]
-  teacher.take([10, -1])
-  assert _close(teacher(features), _logit(one, features))
-
-
 def test_a_peer_whose_folder_is_gone_keeps_its_last_say(
   teacher, folders, features, publish
 ):

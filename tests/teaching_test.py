@@ -9,11 +9,17 @@ import pytest
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill import loading
+from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
 from ctr_codistill.errors import InputError
+from ctr_codistill.models import networks
+from ctr_codistill.serving import Servable
 from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.snapshots import Writer
 from ctr_codistill.training import actions
 from ctr_codistill.training import loop
+from ctr_codistill.training import peers
 from ctr_codistill.training import teaching
 from ctr_codistill.training import workdir
 from ctr_codistill.training.strategy import Agreement
@@ -35,13 +41,14 @@ def place(prepared, tmp_path):
 
 
 @pytest.fixture
-def setting(place, tmp_path):
+def setting(place, tiny, tmp_path):
   """A function: of group 0, for an experiment of the given fields."""
   numbers = itertools.count()
 
   def make(codistill=(), **fields):
     experiment = config.from_dict(
       {
+        "model": dataclasses.asdict(tiny),
         "training": {"batch_size": 16},
         "codistill": MEAN_LOGIT | dict(codistill),
         **fields,
@@ -63,13 +70,18 @@ def setting(place, tmp_path):
 
 
 @pytest.fixture
-def leave(place, schema, publish):
+def leave(place, schema, tiny, publish):
   """A function: publishes snapshot `step` of a peer, of its own weights."""
 
   def write(peer, step):
     root = exchange.folder(place.workdir, peer)
     seed = 100 * peer + step
-    facts = {"schema": schema.fingerprint, "published": 90.0}
+    facts = {
+      "group": peer,
+      "model": tiny.fingerprint,
+      "schema": schema.fingerprint,
+      "published": 90.0,
+    }
     return publish(root, step, seed, **facts)
 
   return write
@@ -237,3 +249,62 @@ def test_with_seconds_groups_publish_and_look_by_the_clock(setting):
     if action.is_due(100, stop=100):
       action.call(100)
   assert published == [100]
+
+
+def test_a_peers_graph_is_never_loaded(
+  setting, place, leave, rows, features, monkeypatch
+):
+  """Its weights go into a graph of ours, whatever lies beside them."""
+
+  def load(*unused):
+    raise AssertionError("a graph was loaded")
+
+  path = leave(1, 0)
+  wanted = _logit(path, features)
+  monkeypatch.setattr(loading, "load", load)
+  found = _train(setting(), rows, {}, stop=1)
+  np.testing.assert_allclose(found[0].logit, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("fact", "value"),
+  [
+    ("group", 2),
+    ("schema", "another"),
+    ("model", "another"),
+    ("published", "x"),
+    ("published", math.nan),
+  ],
+)
+def test_a_foreign_snapshot_is_named_and_the_older_one_is_heard(
+  setting, place, leave, publish, rows, caplog, fact, value
+):
+  facts = stamped.facts(leave(1, 0)) | {fact: value}
+  del facts["step"]
+  publish(exchange.folder(place.workdir, 1), 8, seed=9, **facts)
+  found = _train(setting(), rows, {}, stop=1)
+  assert found[0].staleness_steps == 0
+  (said,) = (r.getMessage() for r in caplog.records if "passed over" in r.msg)
+  name = f"a number {fact}" if fact == "published" else fact
+  assert f"group-1/8 should have {name}" in said
+
+
+def test_weights_of_other_shapes_are_named_and_the_older_one_is_heard(
+  setting, place, leave, tiny, schema, servable, rows, caplog, tmp_path
+):
+  facts = stamped.facts(leave(1, 0)) | {"step": 8}
+  wide = dataclasses.replace(tiny, hidden=(5,))
+  module = Servable(networks.build(wide, schema, seed=1), schema)
+  module.lookup = servable.lookup
+  writer = Writer(module, {"predict_ids": module.ids()}, {}, tmp_path / "t")
+  root = exchange.folder(place.workdir, 1)
+  writer.write(root, 8, module.weights, facts)
+  found = _train(setting(), rows, {}, stop=1)
+  assert found[0].staleness_steps == 0
+  assert "group-1/8: its weights should be float32[" in caplog.text
+
+
+def test_a_peer_whose_code_is_not_here_brings_its_own_graph(setting, caplog):
+  claim = setting(per_group=["1:model.name=nowhere:none"]).claim
+  assert peers.graph(claim, 1) is None
+  assert "group 1: its snapshots' own graph is loaded, since" in caplog.text

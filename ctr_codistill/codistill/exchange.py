@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from ctr_codistill.manifests import TornError
 from ctr_codistill.snapshots import Writer
 
 
@@ -33,13 +34,13 @@ def publish(
 
   Those from step `needed_from` on stay, however many they are. A snapshot that
   is there already (its group was started again from an earlier step) stays as
-  it is. Returns the snapshot's bytes.
+  it is, or is put aside if it is torn. Returns the snapshot's bytes.
 
   Raises:
     InputError: it could not be written, and why.
   """
   try:
-    if not stamped.is_stamped(root / str(step)):
+    if not _is_good(root / str(step), writer):
       writer.write(root, step, weights, facts)
     size = stamped.size(root / str(step))
     stamped.keep_newest(root, keep, below=needed_from)
@@ -50,6 +51,18 @@ def publish(
     ) from error
 
 
+def _is_good(path: pathlib.Path, writer: Writer) -> bool:
+  """Tells whether a snapshot is there; a torn one is put aside."""
+  if not stamped.is_stamped(path):
+    return False
+  try:
+    stamped.verify(path, writer.key)
+  except TornError:
+    stamped.put_aside(path)
+    return False
+  return True
+
+
 def withdraw(root: pathlib.Path, *, newer_than: int) -> None:
   """Deletes the snapshots after step `newer_than`; for their owner alone.
 
@@ -57,7 +70,7 @@ def withdraw(root: pathlib.Path, *, newer_than: int) -> None:
   with a teacher from a future that does not come. What a writer that died left
   aside goes too.
   """
-  stamped.sweep(root)
+  stamped.sweep_unstamped(root)
   for step in stamped.numbers(root):
     if step > newer_than:
       stamped.delete(root / str(step))

@@ -13,6 +13,7 @@ What is left of a row is its logit in two bytes, at the row's place in its part.
 """
 
 import dataclasses
+import hmac
 import json
 import logging
 import pathlib
@@ -29,11 +30,17 @@ from ctr_codistill.criteo.order import Stretch
 from ctr_codistill.criteo.records import Shards
 from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
+from ctr_codistill.keys import Key
 
 _LOG = logging.getLogger(__name__)
 _TYPE = np.dtype("<f2")
 _FURTHEST = 30.0  # a logit beyond is one: sigmoid(-30) is 1e-13
 _KEPT_WINDOWS = 2
+_LONGEST_HEAD = 1024  # bytes
+_PLACE = 4
+"""Parts of a path that say whose it is: group, "predictions", worker, name."""
+_DOMAIN = "ctr_codistill predictions 1\n"
+"""Before what is signed: no other use of the key can give the same."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -58,6 +65,7 @@ class PredictionExchange:
     *,
     batch_rows: int,
     start_step: int = 0,
+    key: Key | None = None,
   ):
     """Begins at a step of the worker's stream.
 
@@ -68,6 +76,7 @@ class PredictionExchange:
       share: of this worker; its `parts` are at least the groups.
       batch_rows: rows of a batch.
       start_step: batches that were taken before.
+      key: signs what is left, and must have signed what is taken.
     """
     if share.parts < share.groups:
       raise InputError(
@@ -75,7 +84,7 @@ class PredictionExchange:
         f"{share.parts}"
       )
     self.peers = tuple(peers)
-    self._own, self._peers = own, dict(peers)
+    self._own, self._peers, self._key = own, dict(peers), key
     self._batch_rows, self._kept = batch_rows, _KEPT_WINDOWS * share.parts
     self._stretches = order.stretches(shards, share, start_step * batch_rows)
     self._visit = self._next()
@@ -144,7 +153,7 @@ class PredictionExchange:
     if peer in visit.peers or path in self._torn or not path.exists():
       return
     try:
-      visit.peers[peer] = read(path, visit.stretch.size)
+      visit.peers[peer] = read(path, visit.stretch.size, self._key)
       self.bytes_taken += visit.stretch.size * _TYPE.itemsize
     except FileNotFoundError:
       pass  # its owner deleted it just now
@@ -154,7 +163,7 @@ class PredictionExchange:
 
   def _write(self, visit: _Visit, step: int) -> None:
     path = self._own / visit.stretch.name
-    write(path, visit.own, step)
+    write(path, visit.own, step, self._key)
     self.bytes_left += visit.own.size * _TYPE.itemsize
     if path in self._left:
       self._left.remove(path)
@@ -168,27 +177,40 @@ def folder(root: pathlib.Path, worker: int) -> pathlib.Path:
   return root / "predictions" / f"worker-{worker}"
 
 
-def write(path: pathlib.Path, logits: np.ndarray, step: int) -> None:
+def write(
+  path: pathlib.Path, logits: np.ndarray, step: int, key: Key | None = None
+) -> None:
   """Writes the logits of a part: the whole file, or what was there before.
 
   Args:
     path: of the file; its directory is there.
     logits: `[size]`; nan where there is none.
     step: of the training, after which they were left.
+    key: signs them, for this place.
   """
   payload = logits.clip(-_FURTHEST, _FURTHEST).astype(_TYPE).tobytes()
-  head = {"step": step, "rows": len(logits), "sum": _sum(step, payload)}
+  found = _sum(path, step, payload, key)
+  head = {"step": step, "rows": len(logits), "sum": found}
   places.write_bytes(path, json.dumps(head).encode() + b"\n" + payload)
 
 
-def read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:
+def read(
+  path: pathlib.Path, rows: int, key: Key | None = None
+) -> tuple[np.ndarray, int]:
   """Returns the logits `[rows]` that `write` wrote, and their step.
+
+  Args:
+    path: of the file.
+    rows: that it should have.
+    key: must have signed them; None: their sum alone must hold.
 
   Raises:
     FileNotFoundError: there is no such file.
     InputError: it is not as it was written, or has other rows.
   """
-  head, _, payload = path.read_bytes().partition(b"\n")
+  with path.open("rb") as file:  # and no more than it should have
+    held = file.read(rows * _TYPE.itemsize + _LONGEST_HEAD)
+  head, _, payload = held.partition(b"\n")
   try:
     value = json.loads(head)
     step, found, wanted = int(value["step"]), value["rows"], value["sum"]
@@ -199,11 +221,19 @@ def read(path: pathlib.Path, rows: int) -> tuple[np.ndarray, int]:
       f"{path} should have {rows} rows, says {found} and has "
       f"{len(payload) // _TYPE.itemsize}"
     )
-  found = _sum(step, payload)
-  if found != wanted:
-    raise InputError(f"{path}: its sum should be {wanted}, is {found}")
+  found, wanted = _sum(path, step, payload, key), str(wanted)
+  if not hmac.compare_digest(
+    found.encode(), str(wanted).encode("utf-8", "replace")
+  ):
+    raise InputError(
+      f"{path}: its {'signature' if key else 'sum'} does not hold"
+    )
   return np.frombuffer(payload, _TYPE), step
 
 
-def _sum(step: int, payload: bytes) -> str:
-  return xxhash.xxh3_64_hexdigest(payload, seed=step)
+def _sum(path: pathlib.Path, step: int, payload: bytes, key: Key | None) -> str:
+  if not key:
+    return xxhash.xxh3_64_hexdigest(payload, seed=step)
+  # Of this group, worker and part: nobody puts it to another.
+  place = "/".join(path.parts[-_PLACE:])
+  return key.sign(f"{_DOMAIN}{place} {step}\n".encode() + payload)

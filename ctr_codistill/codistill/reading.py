@@ -12,11 +12,16 @@ import pathlib
 from concurrent.futures import Executor
 from concurrent.futures import Future
 
+import tensorflow as tf
+
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from ctr_codistill.snapshots import Graph
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.snapshots import Weights
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,12 +31,14 @@ class Found:
   """What was read of snapshot `step`; without content `error` tells why not.
 
   `content` is weights for the snapshot in use, or a snapshot of its own where
-  there is none in use or its graph is another.
+  there is none in use or its graph is another. An error that is not `lasting`
+  is of the store, not of the snapshot, which is tried again.
   """
 
   step: int
   content: Snapshot | Weights | None = None
   error: str = ""
+  lasting: bool = True
 
 
 _NOTHING = Found(-1)
@@ -40,9 +47,24 @@ _NOTHING = Found(-1)
 class Reader:
   """Has at most one snapshot of a peer in hand: being read, or ready."""
 
-  def __init__(self, root: pathlib.Path, thread: Executor):
-    """Reads from the directory `root`, in `thread`."""
+  def __init__(
+    self,
+    root: pathlib.Path,
+    thread: Executor,
+    demands: Demands = trust.NONE,
+    graph: Graph | None = None,
+  ):
+    """Has read nothing yet.
+
+    Args:
+      root: directory of the snapshots.
+      thread: where it reads.
+      demands: what they must show.
+      graph: what their weights go into; None: the graph that they bring.
+    """
     self._root, self._thread = root, thread
+    self._demands, self._graph = demands, graph
+    self._trouble = ""
     self._held: Future[Found] | None = None
     self._refused: set[tuple[int, int]] = set()
     self.bytes_read = 0
@@ -98,7 +120,11 @@ class Reader:
     return self._held.result() if done else None
 
   def _newest(self, used: Snapshot | None, at_most: float) -> Found:
-    steps = [n for n in stamped.numbers(self._root) if n <= at_most]
+    found, trouble = _NOTHING, ""
+    try:
+      steps = [n for n in stamped.numbers(self._root) if n <= at_most]
+    except OSError as error:
+      steps, trouble = [], str(error)
     for step in reversed(steps):
       # A peer that was set back to a checkpoint has only lower steps.
       if used and step == used.step:
@@ -106,25 +132,51 @@ class Reader:
       # To read a torn one again would cost as much as a good one.
       if self._mark(step) in self._refused:
         continue
-      found = self._read(step, used)
-      if found.content:
-        return found
-      if stamped.is_stamped(self._root / str(step)):
-        _LOG.warning("a snapshot is passed over: %s", found.error)
+      one = self._read(step, used)
+      if one.content:
+        found = one
+        break
+      if not one.lasting:
+        trouble = one.error
+      elif stamped.is_stamped(self._root / str(step)):
+        _LOG.warning("a snapshot is passed over: %s", one.error)
         self._refused.add(self._mark(step))
-    return _NOTHING
+    self._say(trouble)
+    return found
+
+  def _say(self, trouble: str) -> None:
+    """Says of a store that it cannot be read, when it is news."""
+    if trouble and not self._trouble:
+      _LOG.warning("the exchange cannot be read: %s", trouble)
+    self._trouble = trouble
 
   def _read(self, step: int, used: Snapshot | None) -> Found:
     path = self._root / str(step)
     try:
+      if path.is_symlink():
+        raise InputError(f"{path} should be a directory, is a link")
       self.bytes_read += stamped.size(path)
-      if used:
-        weights = snapshots.read(path)
-        if used.fits(weights):
-          return Found(step, weights)
-      return Found(step, Snapshot(path, ids_only=True))
-    except (InputError, OSError) as error:
+      return Found(step, self._content(path, self._demands.at(step), used))
+    except InputError as error:
       return Found(step, None, str(error))
+    except (OSError, tf.errors.OpError) as error:
+      return Found(step, None, str(error), lasting=False)
+    except Exception as error:
+      # Whatever somebody left there, the training goes on.
+      _LOG.exception("snapshot %s", path)
+      return Found(step, None, f"{path}: {error!r}")
+
+  def _content(
+    self, path: pathlib.Path, demands: Demands, used: Snapshot | None
+  ) -> Snapshot | Weights:
+    if self._graph:
+      weights = snapshots.read(path, demands, graph=self._graph)
+      return weights if used else Snapshot.over(self._graph, weights)
+    if used:
+      weights = snapshots.read(path, demands)
+      if used.fits(weights):
+        return weights
+    return Snapshot(path, demands, ids_only=True)
 
   def _mark(self, step: int) -> tuple[int, int]:
     """Tells a snapshot from one that is written in its place later."""

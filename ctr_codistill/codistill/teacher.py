@@ -9,6 +9,7 @@ distillation.
 
 import math
 import pathlib
+import types
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -20,7 +21,12 @@ from ctr_codistill.codistill import column
 from ctr_codistill.codistill.column import Reduction
 from ctr_codistill.codistill.reading import Reader
 from ctr_codistill.errors import InputError
+from ctr_codistill.snapshots import Graph
 from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
+
+_NONE: Mapping = types.MappingProxyType({})
 
 
 class Teacher:
@@ -32,6 +38,8 @@ class Teacher:
     *,
     fixed: Sequence[Snapshot] = (),
     reduction: Reduction = column.mean_prediction,
+    demands: Mapping[int, Demands] = _NONE,
+    graphs: Mapping[int, Graph | None] = _NONE,
   ):
     """Knows no snapshot of a peer yet.
 
@@ -39,10 +47,19 @@ class Teacher:
       folders: each peer's directory in the exchange.
       fixed: snapshots that are asked beside the peers.
       reduction: what all that are asked come to.
+      demands: what each peer's snapshots must show.
+      graphs: what each peer's weights go into; without one it is the graph that
+        its snapshots bring.
     """
     thread = ThreadPoolExecutor(1, "teacher")
     self._readers = {
-      peer: Reader(folders[peer], thread) for peer in sorted(folders)
+      peer: Reader(
+        folders[peer],
+        thread,
+        demands.get(peer, trust.NONE),
+        graphs.get(peer),
+      )
+      for peer in sorted(folders)
     }
     self.fixed, self._reduction = tuple(fixed), reduction
     self._snapshots: dict[int, Snapshot] = {}
@@ -116,13 +133,6 @@ class Teacher:
   def refuse(self, peer: int, step: int) -> None:
     """Passes over snapshot `step` of `peer` from now on."""
     self._readers[peer].refuse(step)
-
-  def drop(self, peer: int) -> None:
-    """Forgets the snapshot of `peer` until the next one is taken."""
-    if peer in self._snapshots:
-      self._forget(self._snapshots.pop(peer))
-    # What was read may be weights for the snapshot that is gone.
-    self._readers[peer].clear()
 
   def __call__(
     self,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
 
 
 def predicted(
@@ -14,6 +16,7 @@ def predicted(
   examples: str,
   folder: str | os.PathLike,
   *,
+  demands: Demands = trust.NONE,
   progress: Callable[[str], Callable[[int], None]] = lambda name: (
     lambda rows: None
   ),
@@ -24,6 +27,7 @@ def predicted(
     snapshots: directories, such as RUN/exchange/group-0/460.
     examples: raw files, or a directory of shards, as `predict.run` takes.
     folder: for the files; made if missing, and what is there is replaced.
+    demands: what each snapshot must show.
     progress: of each run's name makes what is called with rows newly done.
 
   Raises:
@@ -40,7 +44,7 @@ def predicted(
   for path, name in zip(snapshots, comparison.names(snapshots)):
     output = os.path.join(folder, name.replace("/", "-") + ".parquet")
     predict.run(
-      predict.Predictor(Snapshot(path)),
+      predict.Predictor(Snapshot(path, demands)),
       examples,
       output,
       progress=progress(name),

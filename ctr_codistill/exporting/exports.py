@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ctr_codistill import loading
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
@@ -25,6 +26,9 @@ from ctr_codistill.exporting import raw_rows
 from ctr_codistill.exporting import versions
 from ctr_codistill.exporting import warmup
 from ctr_codistill.exporting.raw_rows import RawRows
+from ctr_codistill.manifests import TornError
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
 
 REPORT = "export.json"
 _VARIABLES = "variables/variables"
@@ -62,6 +66,7 @@ def export(
   *,
   version: int | None = None,
   about: About | None = None,
+  demands: Demands = trust.NONE,
 ) -> pathlib.Path:
   """Writes a snapshot to `root/VERSION/`, complete or absent; returns that.
 
@@ -70,15 +75,17 @@ def export(
     root: the directory a server polls; its last name is the model's.
     version: above 0; None means one above the highest in `root`.
     about: what the report says of it.
+    demands: what the snapshot must show; its key signs the version.
 
   Raises:
     TornError: the snapshot is not complete or not as stamped.
-    InputError: the version is not above 0, or there already, or the graph calls
-      Python.
+    InputError: the version is not above 0, or there already, or the graph may
+      do more than compute.
   """
   about = about or About()
   snapshot = pathlib.Path(snapshot)
-  facts = stamped.verify(snapshot)
+  manifest = stamped.verified(snapshot, demands.key)
+  loading.checked(snapshot, "", manifest, demands)
   schema = schemas.read(snapshot / snapshots.EXTRA)
   signatures = graphs.signatures(snapshot)
   name = pathlib.Path(os.path.abspath(root)).name
@@ -87,13 +94,15 @@ def export(
 
   def fill(path: pathlib.Path, number: int) -> None:
     versions.copy(snapshot, path)
+    if stamped.sums(path) != manifest.files:
+      raise TornError(f"{snapshot} was altered while it was read")
     extra = path / snapshots.EXTRA
     warmup.write(extra / warmup.FILE, requests)
     report = {
       "model": name,
       "version": number,
       "snapshot": about.source or str(snapshot),
-      "step": facts.get("step"),
+      "step": manifest.facts.get("step"),
       **_weights(path),
       "signatures": signatures,
       "warmup": {"requests": len(requests), "rows": about.rows_of},
@@ -106,7 +115,9 @@ def export(
     stamped.write_json(extra / REPORT, report)
     stamped.write_text(extra / card.FILE, card.text(report))
 
-  return versions.write(root, fill, facts, version=version)
+  return versions.write(
+    root, fill, manifest.facts, version=version, key=demands.key
+  )
 
 
 def report(version: str | os.PathLike) -> pathlib.Path:

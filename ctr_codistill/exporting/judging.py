@@ -17,6 +17,8 @@ from ctr_codistill.evaluation.churn.facts import Found
 from ctr_codistill.evaluation.churn.gate import Limit
 from ctr_codistill.evaluation.churn.gate import Limits
 from ctr_codistill.evaluation.churn.gate import Verdict
+from ctr_codistill.trust import demands as trust
+from ctr_codistill.trust.demands import Demands
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ def compare(
   new: str | os.PathLike,
   rows: str,
   folder: str | os.PathLike,
+  *,
+  demands: Demands = trust.NONE,
 ) -> Found:
   """Returns how two models differ on `rows`, their predictions in `folder`.
 
@@ -50,11 +54,12 @@ def compare(
     new: likewise.
     rows: raw files or a directory of shards, with labels.
     folder: for files of predictions.
+    demands: what both must show.
 
   Raises:
     InputError: the rows have no labels, or as `predict.run`.
   """
-  files = snapshot_runs.predicted([old, new], rows, folder)
+  files = snapshot_runs.predicted([old, new], rows, folder, demands=demands)
   found = facts.find(comparison.compare(files))
   if not found.by_run:
     raise InputError(f"{rows} should have labels, has none")

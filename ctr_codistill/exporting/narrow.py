@@ -21,6 +21,7 @@ from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
 from ctr_codistill.exporting import versions
+from ctr_codistill.keys import Key
 
 MODEL = "saved_model.pb"
 _VARIABLES = "variables/variables"
@@ -31,16 +32,24 @@ _END = "/float32"
 
 
 def write(
-  snapshot: str | os.PathLike, target: str | os.PathLike
+  snapshot: str | os.PathLike,
+  target: str | os.PathLike,
+  *,
+  key: Key | None = None,
 ) -> pathlib.Path:
   """Writes the snapshot in bfloat16 at `target`, complete or absent.
+
+  Args:
+    snapshot: its directory.
+    target: where it will be.
+    key: what must have signed the snapshot; signs the new one.
 
   Raises:
     TornError: the snapshot is not complete or not as stamped.
     InputError: it uses its variables in a way that is not known.
   """
   snapshot = pathlib.Path(snapshot)
-  facts = stamped.verify(snapshot)
+  facts = stamped.verify(snapshot, key)
 
   def fill(path: pathlib.Path) -> None:
     versions.copy(snapshot, path)
@@ -51,7 +60,7 @@ def write(
         (graph / "fingerprint.pb").unlink(missing_ok=True)
     _narrow_variables(snapshot / _VARIABLES, path / _VARIABLES)
 
-  return stamped.write(target, fill, facts)
+  return stamped.write(target, fill, facts, key=key)
 
 
 def _narrow_variables(source: pathlib.Path, target: pathlib.Path) -> None:

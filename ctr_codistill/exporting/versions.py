@@ -20,6 +20,7 @@ from typing import Any
 
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from ctr_codistill.keys import Key
 
 _BACK = "same_as"
 """Fact of a version that repeats an older one: the number of that."""
@@ -48,6 +49,7 @@ def write(
   facts: Mapping[str, Any],
   *,
   version: int | None = None,
+  key: Key | None = None,
 ) -> pathlib.Path:
   """Makes `root/VERSION/`, complete or absent; returns it.
 
@@ -57,6 +59,7 @@ def write(
       whose number it is told.
     facts: what its manifest says.
     version: above 0; None means one above the highest in `root`.
+    key: signs the manifest.
 
   Raises:
     InputError: the version is not above 0, or there already.
@@ -69,7 +72,7 @@ def write(
     if (root / str(number)).exists():
       raise InputError(f"version {number} should be new, {root} has it already")
     return stamped.write(
-      root / str(number), lambda path: fill(path, number), facts
+      root / str(number), lambda path: fill(path, number), facts, key=key
     )
 
 
@@ -86,11 +89,15 @@ def keep(root: str | os.PathLike, count: int) -> None:
     stamped.sweep(root)
 
 
-def back(root: str | os.PathLike) -> pathlib.Path:
+def back(root: str | os.PathLike, *, key: Key | None = None) -> pathlib.Path:
   """Publishes the version before the one in place anew; returns the new one.
 
   Before a version that was itself gone back to lies what was before that one,
   so that going back twice goes back two.
+
+  Args:
+    root: the directory a server polls.
+    key: what must have signed the version before; signs the new one.
 
   Raises:
     TornError: the version before is not complete or not as stamped.
@@ -105,13 +112,13 @@ def back(root: str | os.PathLike) -> pathlib.Path:
   if not before:
     raise InputError(f"{root} should have a version before {at}, has {found}")
   source = root / str(before[-1])
-  facts = stamped.verify(source)
+  facts = stamped.verify(source, key)
 
   def fill(path: pathlib.Path, number: int) -> None:
     del number
     copy(source, path)
 
-  return write(root, fill, {**facts, _BACK: before[-1]})
+  return write(root, fill, {**facts, _BACK: before[-1]}, key=key)
 
 
 def copy(source: pathlib.Path, target: pathlib.Path) -> None:

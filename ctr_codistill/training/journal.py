@@ -5,6 +5,7 @@ collective costs latency.
 """
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ import tensorflow as tf
 from ctr_codistill import stamped
 from ctr_codistill.training.strategy import Agreement
 from ctr_codistill.training.workdir import PROGRESS
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,10 @@ class Entry:
 
 
 class Journal:
-  """Gathers entries on every worker; the chief writes."""
+  """Gathers entries on every worker; the chief writes.
+
+  What cannot be written is left out: a training does not end for its diary.
+  """
 
   def __init__(
     self,
@@ -52,6 +58,7 @@ class Journal:
     self._entries: list[Entry] = []
     self._since = clock()
     self._rate = float("nan")
+    self._failing: set[str] = set()
     self._progress: dict = {"state": "starting", "step": 0, "steps": stop}
     self._writer = (
       tf.summary.create_file_writer(str(folder / "events"))
@@ -80,17 +87,21 @@ class Journal:
       self.scalars(entry.step, _scalars(entry, *terms))
     self.scalars(step, {"examples_per_second": rate})
     if self._writer is not None:
-      self._writer.flush()
+      self._try("events", self._writer.flush)
     self._report(step, entries[-1], means[-len(means) // 2 :])
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
     """Writes scalars to the event file; the chief alone does."""
     if self._writer is None:
       return
-    with self._writer.as_default(step=step):
-      for name, value in values.items():
-        if not np.isnan(value):
+    found = {name: v for name, v in values.items() if not np.isnan(v)}
+
+    def write() -> None:
+      with self._writer.as_default(step=step):
+        for name, value in found.items():
           tf.summary.scalar(name, value)
+
+    self._try("scalars", write)
 
   def note(self, **values: object) -> None:
     """Adds values to the progress file; the chief alone does."""
@@ -100,7 +111,7 @@ class Journal:
   def close(self) -> None:
     """Flushes the event file."""
     if self._writer is not None:
-      self._writer.close()
+      self._try("events", self._writer.close)
 
   def _report(self, step: int, last: Entry, means: np.ndarray) -> None:
     left = (self._stop - step) * self._batch_size / self._rate
@@ -116,7 +127,19 @@ class Journal:
 
   def _write_progress(self) -> None:
     if self._writer is not None:
-      stamped.write_json(self._folder / PROGRESS, self._progress)
+      path = self._folder / PROGRESS
+      self._try("progress", lambda: stamped.write_json(path, self._progress))
+
+  def _try(self, what: str, write: Callable[[], None]) -> None:
+    """Says once that it cannot write, until it can again."""
+    try:
+      write()
+    except (OSError, tf.errors.OpError) as error:
+      if not self._failing:
+        _LOG.warning("training goes on, but writes no progress: %s", error)
+      self._failing.add(what)
+    else:
+      self._failing.discard(what)
 
 
 def _scalars(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
+from ctr_codistill import stamped
 from ctr_codistill import topology
 from ctr_codistill.codistill import exchange
 from ctr_codistill.training import contents
@@ -33,8 +34,9 @@ def writer(
     names: of its weights.
     clock: gives seconds since 1970.
   """
+  stamped.sweep(place.folder)
   write = publishing.writer(
-    model, claim.schema, place.data, place.folder / "template"
+    model, claim.schema, place.data, place.folder / "template", claim.key
   )
   root = exchange.folder(place.workdir, place.group)
   needed_from = _needed_from(claim, place)
@@ -45,6 +47,7 @@ def writer(
     facts = {
       "group": place.group,
       "schema": claim.schema.fingerprint,
+      "model": claim.experiment.model.fingerprint,
       "published": clock(),
       "content": contents.whole(held),
     }

@@ -36,7 +36,10 @@ _KEPT_CHECKPOINTS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-  """What a worker trains with; `model` makes another of its models."""
+  """What a worker trains with; `model` makes another of its models.
+
+  `pause` waits and lets whoever looks after the worker know.
+  """
 
   claim: Claim
   validation: Shards
@@ -49,6 +52,7 @@ class Parts:
   teaching: teaching.BySnapshots | teaching.ByPredictions
   journal: Journal
   served: Served
+  pause: Callable[[float], None]
   checkpoints: Checkpoints
 
 
@@ -94,10 +98,13 @@ def build(
   regularizers = Regularizers(experiment.regularization, claim.steps, own_seed)
   trainer = _trainer(claim, strategy, model, regularizers)
 
-  def sleep(seconds: float) -> None:
-    departure.check()
+  def pause(seconds: float) -> None:
     outside.beat(outsides.TRAINING)
     outside.sleep(seconds)
+
+  def sleep(seconds: float) -> None:
+    departure.check()
+    pause(seconds)
 
   setting = Setting(
     claim,
@@ -135,9 +142,12 @@ def build(
     teaching=teaching.build(setting),
     journal=journal,
     served=served,
+    pause=pause,
     checkpoints=Checkpoints(
       workdir.checkpoints_folder(place.workdir, place.group),
       keep=_KEPT_CHECKPOINTS,
+      key=claim.key,
+      sleep=pause,
       model=trainer.model,
       optimizer=trainer.optimizer,
       **served.state,

@@ -20,10 +20,10 @@ from ctr_codistill.codistill.column import Reduction
 from ctr_codistill.codistill.listening import Listening
 from ctr_codistill.codistill.prediction_exchange import PredictionExchange
 from ctr_codistill.codistill.teacher import Teacher
-from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.training import actions
 from ctr_codistill.training import following
+from ctr_codistill.training import peers
 from ctr_codistill.training import workdir
 from ctr_codistill.training.loop import Action
 from ctr_codistill.training.opinions import FromPredictions
@@ -31,6 +31,7 @@ from ctr_codistill.training.opinions import FromSnapshots
 from ctr_codistill.training.strategy import Agreement
 from ctr_codistill.training.workdir import Claim
 from ctr_codistill.training.workdir import Place
+from ctr_codistill.trust.demands import Demands
 
 _LOOKS = 10  # for newer snapshots, in the time between two agreements on them
 _CLOCK_STEPS = 10  # between two questions to the chief's clock
@@ -74,8 +75,8 @@ class Setting:
     if self.codistill.weight.is_zero:
       return {}
     groups = self.claim.share.groups
-    peers = topology.peers(self.exchange.topology, groups)[self.place.group]
-    return {p: exchange.folder(self.place.workdir, p) for p in peers}
+    found = topology.peers(self.exchange.topology, groups)[self.place.group]
+    return {p: exchange.folder(self.place.workdir, p) for p in found}
 
   @property
   def listening(self) -> Listening:
@@ -103,13 +104,15 @@ class BySnapshots:
       InputError: one of them is missing, torn, or made for other features.
     """
     self._setting, self._exchange = setting, setting.exchange
-    schema, fixed = setting.claim.schema, setting.codistill.teachers
+    fixed = setting.codistill.teachers
     if setting.codistill.weight.is_zero:
       fixed = ()
     self._teacher = Teacher(
       setting.folders,
-      fixed=[_fixed(path, schema) for path in fixed],
+      fixed=[_fixed(path, setting.claim) for path in fixed],
       reduction=setting.reduction,
+      demands={p: peers.demands(setting.claim, p) for p in setting.folders},
+      graphs={p: peers.graph(setting.claim, p) for p in setting.folders},
     )
     self._following = following.Following(
       self._teacher, setting.exchange, setting.claim.all_steps
@@ -199,6 +202,7 @@ class ByPredictions:
       share,
       batch_rows=batch_size // share.workers,
       start_step=start,
+      key=setting.claim.key,
     )
     return FromPredictions(
       self._predictions, setting.listening, setting.reduction
@@ -227,7 +231,8 @@ def build(setting: Setting) -> BySnapshots | ByPredictions:
   return BySnapshots(setting)
 
 
-def _fixed(path: str, schema: Schema) -> Snapshot:
-  found = Snapshot(path, ids_only=True)
-  workdir.check_teacher(found.facts, path, schema)
+def _fixed(path: str, claim: Claim) -> Snapshot:
+  demands = Demands(claim.key, claim.experiment.exchange.allowed_ops)
+  found = Snapshot(path, demands, ids_only=True)
+  workdir.check_teacher(found.facts, path, claim.schema)
   return found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctr_codistill import config
+from ctr_codistill import keys
 from ctr_codistill import stamped
 from ctr_codistill.codistill.schedule import Span
 from ctr_codistill.criteo import order
@@ -16,6 +17,7 @@ from ctr_codistill.criteo.records import Shards
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.criteo.share import Share
 from ctr_codistill.errors import InputError
+from ctr_codistill.keys import Key
 from ctr_codistill.training.strategy import Cluster
 
 EXPERIMENT = "experiment.json"
@@ -54,7 +56,8 @@ def group_folder(workdir: pathlib.Path, group: int) -> pathlib.Path:
 class Claim:
   """What a worker trains on: feature spec, rows, its share of them, steps.
 
-  `experiment` is as its group has it, `all_steps` what each group trains.
+  `experiment` is as its group has it, `all_steps` what each group trains,
+  `models` the network of each.
   """
 
   experiment: config.Experiment
@@ -63,6 +66,8 @@ class Claim:
   share: Share
   span: Span
   all_steps: tuple[int, ...]
+  models: tuple[config.Model, ...] = ()
+  key: Key | None = None
 
   @property
   def steps(self) -> int:
@@ -76,7 +81,8 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   Raises:
     InputError: the group or the workers are not the experiment's, the work
       directory holds another experiment, other data or something else, the
-      rows do not make one step, or a fixed teacher is none for them.
+      rows do not make one step, a fixed teacher is none for them, or the key
+      cannot be used.
   """
   if not 0 <= place.group < experiment.groups:
     raise InputError(
@@ -90,14 +96,12 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   schema = schemas.read(place.data)
   shards = records.open_shards(place.data / "train", schema)
   share = _share(experiment, place)
-  own = config.for_group(experiment, place.group)
+  each = [config.for_group(experiment, g) for g in range(experiment.groups)]
+  own = each[place.group]
+  key = keys.read(own.exchange.key_file)
   spans = [
-    _span(
-      config.for_group(experiment, group).training,
-      shards,
-      dataclasses.replace(share, group=group),
-    )
-    for group in range(experiment.groups)
+    _span(one.training, shards, dataclasses.replace(share, group=group))
+    for group, one in enumerate(each)
   ]
   for path in own.codistill.teachers:
     check_teacher(stamped.facts(path), path, schema)
@@ -113,6 +117,8 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
     share,
     spans[place.group],
     tuple(span.steps for span in spans),
+    tuple(one.model for one in each),
+    key,
   )
 
 

@@ -236,4 +236,5 @@ class Worker:
       self._parts.journal.scalars,
       stop=self._stop,
       skips=not self._experiment.reproducible,
+      sleep=self._parts.pause,
     )

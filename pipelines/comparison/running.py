@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill import config
-from ctr_codistill import snapshots
+from ctr_codistill import keys
+from ctr_codistill import merging
 from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
 from ctr_codistill.criteo import prepared
@@ -23,6 +24,7 @@ from ctr_codistill.evaluation import curves
 from ctr_codistill.evaluation import predict
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.training import workdir
+from ctr_codistill.trust.demands import Demands
 from pipelines import processes
 from pipelines.display import Display
 from pipelines.processes import Plan
@@ -124,7 +126,7 @@ def score_merged(
   """Predicts with the mean of the weights of all groups of a repeat."""
   merged = folder.run(name) / "merged"
   if not stamped.is_stamped(merged):
-    snapshots.merge(exchange.newest(folder.run(name)), merged)
+    merging.merge(exchange.newest(folder.run(name)), merged)
   if not target.exists():
     predictor = predict.Predictor(Snapshot(merged))
     predict.run(predictor, str(validation), target)
@@ -179,7 +181,10 @@ def _score(folder: Folder, validation: pathlib.Path, plan: Plan) -> None:
   _look(folder, plan.name, plan.experiment.groups)
   target = folder.predictions(plan.name)
   target.parent.mkdir(parents=True, exist_ok=True)
-  predictor = predict.Predictor(Snapshot(snapshot(folder, plan.name)))
+  exchanged = plan.experiment.exchange
+  demands = Demands(keys.read(exchanged.key_file), exchanged.allowed_ops)
+  path = snapshot(folder, plan.name)
+  predictor = predict.Predictor(Snapshot(path, demands))
   predict.run(predictor, str(validation), target)
 
 

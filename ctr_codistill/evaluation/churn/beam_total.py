@@ -10,11 +10,12 @@ import functools
 import itertools
 import os
 import pathlib
-import pickle
 import tempfile
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+
+import numpy as np
 
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
@@ -129,7 +130,7 @@ def _combined(
       write=functools.partial(_write, sums),
     )
     beam_stage.run(stage, flags, sums.parent)
-    return pickle.loads(sums.read_bytes())
+    return _read(sums)
 
 
 def _work(piece: Piece) -> Iterator[tuple[str, _Summed]]:
@@ -167,5 +168,33 @@ def _write(
         f"row {row}: example should be above {last}, that of the row before,"
         f" is {first}"
       )
-  path.write_bytes(pickle.dumps(churn))
+  with path.open("wb") as file:
+    np.savez(
+      file,
+      runs=churn.runs,
+      thresholds=churn.thresholds,
+      maximum_of=churn.maximum_of,
+      **{f"counts:{name}": value for name, value in churn.counts.items()},
+      **{f"parts:{name}": value for name, value in churn.parts.items()},
+    )
   yield {"sums": str(path)}
+
+
+def _read(path: pathlib.Path) -> Churn:
+  """Returns what `_write` wrote: numbers, since a pickle would be a program."""
+  with np.load(path, allow_pickle=False) as held:
+    parts = {
+      kind: {
+        name.removeprefix(kind + ":"): held[name]
+        for name in held.files
+        if name.startswith(kind + ":")
+      }
+      for kind in ("counts", "parts")
+    }
+    return Churn(
+      int(held["runs"]),
+      tuple(held["thresholds"].tolist()),
+      parts["counts"],
+      parts["parts"],
+      held["maximum_of"],
+    )

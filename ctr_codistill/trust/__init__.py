@@ -1,0 +1,1 @@
+"""What a snapshot of somebody else must show before it is used."""
