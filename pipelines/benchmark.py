@@ -43,6 +43,7 @@ _CASES = (
   "reading",
   "preparation",
   "churn",
+  "predict",
 )
 _ALONE = ("shuffle",)  # no time, so no turn
 _PRECISIONS = ("float32", "bfloat16")

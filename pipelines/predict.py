@@ -14,13 +14,16 @@ of several snapshots each has its own there: docs/batch.md.
     --columns=site,hour --report=report --output=predictions
 """
 
+import functools
 import os
+import shlex
 
 from absl import flags
 
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import beam_parts
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import parts
@@ -84,9 +87,18 @@ _PIECE_BYTES = flags.DEFINE_integer(
 _THREADS = flags.DEFINE_integer(
   "threads", 2, "threads that parse beside the model", lower_bound=1
 )
+_RUNNER = flags.DEFINE_string(
+  "runner",
+  None,
+  "predicts under Apache Beam (requirements-beam.txt, docs/beam.md), into a "
+  "directory that all workers see",
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+  "beam_options", [], "options for --runner, as Beam writes them"
+)
 _MAX_BAD_FRACTION = flags.DEFINE_float(
   "max_bad_fraction",
-  0.001,
+  predict.MAX_BAD_FRACTION,
   "share of raw lines that may be bad; more end the job",
   lower_bound=0,
   upper_bound=1,
@@ -127,6 +139,10 @@ def _one_file(task: Task) -> dict[str, str]:
       f"--output should be a directory for {len(task.snapshots)} snapshots, is "
       f"{_OUTPUT.value}"
     )
+  if _RUNNER.value:
+    raise InputError(
+      f"--output should be a directory with --runner, is {_OUTPUT.value}"
+    )
   predictor = predict.Predictor(Snapshot(task.snapshots[0]))
   source = inputs.find(
     task.source, [predictor.schema], layout=task.layout, kept=task.kept
@@ -153,6 +169,11 @@ def _one_file(task: Task) -> dict[str, str]:
 
 def _directory(task: Task) -> dict[str, str]:
   """Predicts into a directory; returns each snapshot's by its name."""
+  score = None
+  if _RUNNER.value:
+    options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
+    beam_flags = [f"--runner={_RUNNER.value}", *options]
+    score = functools.partial(beam_parts.score, flags=beam_flags)
   with Bars() as bars:
     done = parts.run(
       task,
@@ -160,6 +181,7 @@ def _directory(task: Task) -> dict[str, str]:
       overwrite=_OVERWRITE.value,
       threads=_THREADS.value,
       progress=lambda rows: bars("predict", rows),
+      score=score,
     )
   for folder in done.runs.values():
     print(f"{done.rows:,} rows predicted: {folder}, {done.parts} files")

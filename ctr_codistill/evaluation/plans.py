@@ -52,7 +52,7 @@ class Task:
   layout: Layout | None = None
   kept: tuple[str, ...] = ()
   piece_bytes: int = pieces_.PIECE_BYTES
-  max_bad_fraction: float = 0.001
+  max_bad_fraction: float = predict.MAX_BAD_FRACTION
 
   def __post_init__(self) -> None:
     for path in self.snapshots:

@@ -32,6 +32,7 @@ from ctr_codistill.evaluation import input_rows
 from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import predictions
 from ctr_codistill.evaluation.input_rows import Rows
+from ctr_codistill.evaluation.inputs import Encoders
 from ctr_codistill.evaluation.inputs import Input
 from ctr_codistill.evaluation.metrics import Quality
 from ctr_codistill.evaluation.predictions import Batch
@@ -39,6 +40,9 @@ from ctr_codistill.snapshots import Snapshot
 
 CHUNK_ROWS = 4096
 """Rows of each call of a model: bounds its memory, and fills the cores."""
+
+MAX_BAD_FRACTION = 0.001
+"""Of raw lines that may be bad, if nothing else is said."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +74,12 @@ class Scored:
   batches: tuple[Batch, ...]
   bad: tuple[BadLine, ...]
 
+  @property
+  def first(self) -> int:
+    """The number of the first row; -1 where there is none."""
+    example = self.batches[0].example
+    return int(example[0]) if len(example) else -1
+
 
 class Predictor:
   """A snapshot as a function of prepared rows.
@@ -82,6 +92,7 @@ class Predictor:
   def __init__(self, snapshot: Snapshot):
     """Reads the feature spec that `snapshot` carries."""
     self._snapshot = snapshot
+    self.path = snapshot.path
     self.schema = schema_of(snapshot.path)
 
   def __call__(self, rows: np.ndarray) -> np.ndarray:
@@ -105,10 +116,7 @@ class Predictor:
 
   def encoder(self) -> encoding.Encoder:
     """Returns what makes prepared rows of raw ones, as its training did."""
-    found = vocabularies.read(
-      self._snapshot.path, self.schema, folder=snapshots.ASSETS
-    )
-    return encoding.Encoder(self.schema, found)
+    return encoder_of(self.path)
 
 
 def schema_of(path: str | os.PathLike) -> schemas.Schema:
@@ -116,12 +124,25 @@ def schema_of(path: str | os.PathLike) -> schemas.Schema:
   return schemas.read(pathlib.Path(path) / snapshots.EXTRA)
 
 
+def encoder_of(path: str | os.PathLike) -> encoding.Encoder:
+  """Returns the encoder of raw rows for the snapshot at `path`."""
+  schema = schema_of(path)
+  found = vocabularies.read(path, schema, folder=snapshots.ASSETS)
+  return encoding.Encoder(schema, found)
+
+
+def encoders(paths: Sequence[str | os.PathLike]) -> Encoders:
+  """Returns those of some snapshots, one for each feature spec."""
+  by_spec = {schema_of(path).fingerprint: path for path in reversed(paths)}
+  return {spec: encoder_of(path) for spec, path in by_spec.items()}
+
+
 def run(
   predictor: Predictor,
   source: str | Input,
   output: str | os.PathLike,
   *,
-  max_bad_fraction: float = 0.001,
+  max_bad_fraction: float = MAX_BAD_FRACTION,
   progress: Callable[[int], None] = lambda rows: None,
   layout: Layout | None = None,
   kept: Sequence[str] = (),
@@ -198,14 +219,12 @@ def scored(
   pieces: Iterable[Piece],
   *,
   bad: Bad,
-  threads: int,
+  threads: int = 2,
 ) -> Iterator[Scored]:
   """Yields what the models predict for some pieces, in order; fills `bad`."""
-  encoders = {}
-  if isinstance(source, inputs.RawInput):
-    first = {one.schema.fingerprint: one for one in reversed(predictors)}
-    encoders = {name: one.encoder() for name, one in first.items()}
-  rows = source.read(pieces, encoders, threads=threads, most_bad=bad.allowed)
+  paths = [one.path for one in predictors]
+  own = encoders(paths) if isinstance(source, inputs.RawInput) else {}
+  rows = source.read(pieces, own, threads=threads, most_bad=bad.allowed)
   for part in input_rows.even(rows, CHUNK_ROWS):
     bad.add(part.bad)
     yield asked(predictors, part)
