@@ -1,11 +1,11 @@
 """The scoring job's rate beside that of its model's forward pass alone.
 
-Made clicks, warm in the page cache, and a model of the width that --hidden
-says. In turn: the forward pass on prepared rows that lie in memory, in the
-job's own batches; the job on records, and on raw text; `keras.Model.predict` of
-the same network on the same prepared rows in memory, in batches of 32 (its own
-choice) and of the job's size; and `keras.Model.predict` on the raw columns in
-memory, whose strings TensorFlow looks up.
+--rows made clicks, warm in the page cache, and a model of the width that
+--hidden says. In turn: the forward pass on prepared rows that lie in memory, in
+the job's own batches; the job on records, and on raw text; and on the first of
+the same rows in memory `keras.Model.predict` of the same network, in batches of
+32 (its own choice) and of the job's size, and of one that takes the raw
+columns, whose strings TensorFlow looks up.
 """
 
 import pathlib
@@ -38,8 +38,6 @@ from ctr_codistill.snapshots import Snapshot
 from pipelines.benchmarks.work import Work
 
 UNIT = "rows/s"
-_ROWS = {True: 1_000_000, False: 200_000}  # of a narrow network, of a wide one
-_NARROW = 1 << 18  # weights of the widest layers
 _TURNS = 3
 _KERAS_ROWS = 65_536
 _FORWARD = "forward, in memory"
@@ -47,16 +45,19 @@ _KERAS = "keras predict"
 
 
 def lines(work: Work) -> list[dict[str, object]]:
-  """Returns the rate of each part, a line each."""
-  return [{"part": name, UNIT: rate} for name, rate in rates(work).items()]
+  """Returns a line a part: its rate, and that over the forward pass's."""
+  found = rates(work)
+  return [
+    {"part": name, UNIT: rate, "of_forward": rate / found[_FORWARD]}
+    for name, rate in found.items()
+  ]
 
 
 def rates(work: Work) -> dict[str, float]:
   """Returns the median of rows/s of each part, which take turns."""
-  narrow = max(work.hidden) ** 2 < _NARROW
   taken: dict[str, list[float]] = {}
   with tempfile.TemporaryDirectory() as name:
-    made = _Made(pathlib.Path(name), work, _ROWS[narrow])
+    made = _Made(pathlib.Path(name), work)
     for _ in range(_TURNS):
       for part, run in made.parts().items():
         start = time.perf_counter()
@@ -86,8 +87,8 @@ def results(rates: Mapping[str, float]) -> list[dict[str, object]]:
 class _Made:
   """Rows, and a model that is a snapshot and one of Keras."""
 
-  def __init__(self, folder: pathlib.Path, work: Work, rows: int) -> None:
-    self._folder, self._rows = folder, rows
+  def __init__(self, folder: pathlib.Path, work: Work) -> None:
+    self._folder, rows = folder, work.rows
     self._text = folder / "clicks.tsv"
     click_file.write(Spec(rows_per_day=rows), self._text, start=0, stop=rows)
     data = folder / "data"
