@@ -44,6 +44,7 @@ _CASES = (
   "preparation",
   "churn",
   "serving",
+  "predict",
 )
 _ALONE = ("shuffle",)  # no time, so no turn
 _PRECISIONS = ("float32", "bfloat16")

@@ -1,5 +1,7 @@
 """What a snapshot must show to be used by a script: two flags."""
 
+from typing import Any
+
 from absl import flags
 
 from ctr_codistill import graph_ops
@@ -32,3 +34,11 @@ def demands() -> Demands:
     InputError: the key cannot be used.
   """
   return Demands(keys.read(_KEY_FILE.value), tuple(_ALLOWED_OPS.value))
+
+
+def asked() -> dict[str, Any]:
+  """Returns the flags by name, for what reads the key elsewhere."""
+  return {
+    "key_file": _KEY_FILE.value,
+    "allowed_ops": tuple(_ALLOWED_OPS.value),
+  }

@@ -1,26 +1,46 @@
-"""Predicts with a snapshot: raw click lines or prepared shards to parquet.
+"""Predicts with snapshots: raw click lines or prepared shards to parquet.
 
-The file has `example` (int64, the row's number in the input), `probability`
-and, where the input has it, `label`, in the order of the input. Raw files may
-lack the label column, as those of a scoring job do.
+The files have `example` (int64, the row's number in the input), `probability`,
+where the input has it `label`, and the columns of --columns, in the order of
+the input. Raw files may lack the label column, as those of a scoring job do.
 
   python -m pipelines.predict --snapshot=RUN/exchange/group-0/460 \\
     --input='day_8.tsv.gz' --output=predictions.parquet
+
+A large job writes a directory, and goes on where it was if it is started again;
+of several snapshots each has its own there: docs/batch.md.
+
+  python -m pipelines.predict --snapshot=OLD,NEW --input='/logs/day_8/*' \\
+    --columns=site,hour --report=report --output=predictions
 """
+
+import functools
+import os
+import shlex
 
 from absl import flags
 
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import beam_parts
+from ctr_codistill.evaluation import comparison
+from ctr_codistill.evaluation import inputs
+from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation.plans import Task
+from ctr_codistill.evaluation.quality import report
 from ctr_codistill.snapshots import Snapshot
 from pipelines import cache
 from pipelines import command
 from pipelines import demanded
 from pipelines.bars import Bars
 
-_SNAPSHOT = flags.DEFINE_string(
-  "snapshot", None, "directory of a snapshot, such as RUN/exchange/group-0/460"
+_SNAPSHOT = flags.DEFINE_list(
+  "snapshot",
+  None,
+  "directory of a snapshot, such as RUN/exchange/group-0/460; or several with "
+  "commas between, for one pass over the input",
 )
 _INPUT = flags.DEFINE_string(
   "input",
@@ -35,11 +55,51 @@ _LAYOUT = flags.DEFINE_string(
   "the model's features if not given",
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "parquet file to write, here or s3://"
+  "output",
+  None,
+  "here or s3://: a file to write if it ends in .parquet, else a directory of "
+  "such files, one a piece of the input, in which the job goes on",
+)
+_COLUMNS = flags.DEFINE_list(
+  "columns",
+  [],
+  "columns of the input that the output has as well, as they came, with commas "
+  "between; of shards: the prepared integers and ids",
+)
+_REPORT = flags.DEFINE_string(
+  "report",
+  None,
+  "directory for quality.json and report.html: log loss, AUC, calibration by "
+  "decile and slice, with intervals; the input must have labels",
+)
+_SLICES = flags.DEFINE_list(
+  "slices", [], "of --columns, those by which the report cuts the examples"
+)
+_OVERWRITE = flags.DEFINE_boolean(
+  "overwrite", False, "delete the files of another job in the directory first"
+)
+_PIECE_BYTES = flags.DEFINE_integer(
+  "piece_bytes",
+  Task.piece_bytes,
+  "of plain text in a file of the directory; a compressed file, one of parquet "
+  "and a shard is one piece",
+  lower_bound=1,
+)
+_THREADS = flags.DEFINE_integer(
+  "threads", 2, "threads that parse beside the model", lower_bound=1
+)
+_RUNNER = flags.DEFINE_string(
+  "runner",
+  None,
+  "predicts under Apache Beam (requirements-beam.txt, docs/beam.md), into a "
+  "directory that all workers see",
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+  "beam_options", [], "options for --runner, as Beam writes them"
 )
 _MAX_BAD_FRACTION = flags.DEFINE_float(
   "max_bad_fraction",
-  0.001,
+  predict.MAX_BAD_FRACTION,
   "share of raw lines that may be bad; more end the job",
   lower_bound=0,
   upper_bound=1,
@@ -47,35 +107,93 @@ _MAX_BAD_FRACTION = flags.DEFINE_float(
 flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
 command.require("snapshot", "input", "output")
-command.local("snapshot")
 command.written("output")
+command.local("report")
 
 
 def main() -> int:
   """Runs the job and prints what it did."""
   command.reach(_INPUT.value, _OUTPUT.value)
-  source = cache.shards(_INPUT.value)
-  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
-  predictor = predict.Predictor(Snapshot(_SNAPSHOT.value, demanded.demands()))
-  total = predict.count(predictor, source, layout)
+  task = Task(
+    snapshots=tuple(_SNAPSHOT.value),
+    source=cache.shards(_INPUT.value),
+    layout=layout_files.read(_LAYOUT.value) if _LAYOUT.value else None,
+    kept=tuple(_COLUMNS.value),
+    piece_bytes=_PIECE_BYTES.value,
+    max_bad_fraction=_MAX_BAD_FRACTION.value,
+    **demanded.asked(),
+  )
+  for name in _SLICES.value:
+    if name not in task.kept:
+      raise InputError(f"--slices should be of --columns, has {name!r}")
+  is_file = _OUTPUT.value.endswith(".parquet")
+  runs = _one_file(task) if is_file else _directory(task)
+  if _REPORT.value:
+    found = report.of(runs, _SLICES.value, threads=_THREADS.value)
+    path = report.write(found, _REPORT.value)
+    print(f"\n{report.text(found)}\n\n{path}")
+  return 0
+
+
+def _one_file(task: Task) -> dict[str, str]:
+  """Predicts into one file; returns it by the snapshot's name."""
+  if len(task.snapshots) > 1:
+    raise InputError(
+      f"--output should be a directory for {len(task.snapshots)} snapshots, is "
+      f"{_OUTPUT.value}"
+    )
+  if _RUNNER.value:
+    raise InputError(
+      f"--output should be a directory with --runner, is {_OUTPUT.value}"
+    )
+  predictor = predict.Predictor(Snapshot(task.snapshots[0], task.demands()))
+  source = inputs.find(
+    task.source, [predictor.schema], layout=task.layout, kept=task.kept
+  )
   with Bars() as bars:
     done = predict.run(
       predictor,
       source,
       _OUTPUT.value,
-      max_bad_fraction=_MAX_BAD_FRACTION.value,
-      progress=bars("predict", total),
-      layout=layout,
+      max_bad_fraction=task.max_bad_fraction,
+      progress=bars("predict", source.rows),
+      threads=_THREADS.value,
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:
     kept = f"{_OUTPUT.value}.quarantine.tsv"
     quarantine.write(kept, done.bad)
     print(f"{len(done.bad):,} bad lines left out, kept in {kept}")
-  if done.quality:
+  if done.quality and not _REPORT.value:
     for name, value in done.quality.to_dict().items():
       print(f"{name.replace('_', ' '):20} {value:.6g}")
-  return 0
+  return {comparison.names(task.snapshots)[0]: _OUTPUT.value}
+
+
+def _directory(task: Task) -> dict[str, str]:
+  """Predicts into a directory; returns each snapshot's by its name."""
+  score = None
+  if _RUNNER.value:
+    options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
+    beam_flags = [f"--runner={_RUNNER.value}", *options]
+    score = functools.partial(beam_parts.score, flags=beam_flags)
+  with Bars() as bars:
+    done = parts.run(
+      task,
+      _OUTPUT.value,
+      overwrite=_OVERWRITE.value,
+      threads=_THREADS.value,
+      progress=lambda rows: bars("predict", rows),
+      score=score,
+    )
+  for folder in done.runs.values():
+    print(f"{done.rows:,} rows predicted: {folder}, {done.parts} files")
+  if done.found:
+    print(f"{done.found} of them were there already")
+  if done.bad:
+    kept = os.path.join(_OUTPUT.value, quarantine.FOLDER)
+    print(f"{done.bad:,} bad lines left out, kept in {kept}")
+  return {name: os.path.join(f, "*.parquet") for name, f in done.runs.items()}
 
 
 if __name__ == "__main__":

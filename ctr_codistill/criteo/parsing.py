@@ -7,6 +7,7 @@ bad lines are alone.
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from ctr_codistill.criteo import bins
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo.raw import batches
 from ctr_codistill.criteo.raw import judging
+from ctr_codistill.criteo.raw import kept
 from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.criteo.raw.lines import Block
@@ -48,6 +50,7 @@ class Rows:
     lines: int64 `[rows]`, ascending: number of the row in the whole input, from
       0, bad lines included.
     bad: the others.
+    kept: columns as they came, `[rows]` each, by the names in `Layout.kept`.
   """
 
   labels: np.ndarray
@@ -55,6 +58,7 @@ class Rows:
   categorical: tuple[pa.DictionaryArray, ...]
   lines: np.ndarray
   bad: tuple[BadLine, ...]
+  kept: Mapping[str, pa.Array] = dataclasses.field(default_factory=dict)
 
   @property
   def lines_in(self) -> int:
@@ -161,6 +165,9 @@ def _rows(
     categorical=tuple(categorical),
     lines=block.row + good.astype(np.int64),
     bad=bad,
+    kept=kept.of_table(table, layout)
+    if block.batch is None
+    else kept.of_batch(block.batch, layout, good),
   )
 
 

@@ -1,5 +1,6 @@
 """Snapshots as runs: what they predict for the same examples, as files."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -21,33 +22,42 @@ def predicted(
     lambda rows: None
   ),
 ) -> list[str]:
-  """Predicts `examples` with each snapshot; returns the files, in `folder`.
+  """Predicts `examples` with all snapshots; returns the files, in `folder`.
+
+  In one pass: examples are read, parsed and encoded once.
 
   Args:
     snapshots: directories, such as RUN/exchange/group-0/460.
     examples: raw files, or a directory of shards, as `predict.run` takes.
     folder: for the files; made if missing, and what is there is replaced.
     demands: what each snapshot must show.
-    progress: of each run's name makes what is called with rows newly done.
+    progress: of the runs' names makes what is called with rows newly done.
 
   Raises:
-    InputError: a path is no snapshot, or as `predict.run`.
+    InputError: a path is no snapshot, they have other features, or as
+      `predict.run`.
   """
   # Files of predictions need no TensorFlow; its import takes seconds.
+  from ctr_codistill.evaluation import inputs
   from ctr_codistill.evaluation import predict
+  from ctr_codistill.evaluation import predictions
   from ctr_codistill.snapshots import Snapshot
 
   for path in snapshots:
     if not pathlib.Path(path).is_dir():
       raise InputError(f"{path} should be a snapshot's directory, is none")
-  found = []
-  for path, name in zip(snapshots, comparison.names(snapshots)):
-    output = os.path.join(folder, name.replace("/", "-") + ".parquet")
-    predict.run(
-      predict.Predictor(Snapshot(path, demands)),
-      examples,
-      output,
-      progress=progress(name),
-    )
-    found.append(output)
-  return found
+  names = comparison.names(snapshots)
+  files = [
+    os.path.join(folder, name.replace("/", "-") + ".parquet") for name in names
+  ]
+  models = [predict.Predictor(Snapshot(path, demands)) for path in snapshots]
+  source = inputs.find(examples, [model.schema for model in models])
+  bad = predict.Bad(source.rows, predict.MAX_BAD_FRACTION)
+  moved = progress(", ".join(names))
+  with contextlib.ExitStack() as stack:
+    writers = [stack.enter_context(predictions.writing(f)) for f in files]
+    for part in predict.scored(models, source, source.pieces, bad=bad):
+      for writer, batch in zip(writers, part.batches):
+        writer.add(batch)
+      moved(len(part.batches[0]))
+  return files

@@ -1,9 +1,10 @@
 """One Beam pipeline: work on each item, then on what of it belongs together.
 
-The only file that imports Apache Beam, and only when something runs: it is an
-optional requirement. What a pipeline says is one JSON file. A mistake of the
-user, such as a damaged file, is said too: raised, it would be tried again, and
-come back in the words of the runner.
+Apache Beam is imported only when something runs: it is an optional requirement,
+and this and `evaluation.beam_model` are the only files that do. What a pipeline
+says is one JSON file. A mistake of the user, such as a damaged file, is said
+too: raised, it would be tried again, and come back in the words of
+the runner.
 """
 
 import dataclasses
@@ -39,6 +40,8 @@ class Stage:
     write: is done to each key with the values under it that the others made;
       `None` if there are none.
     merge: makes one value of some with the same key; `None` leaves `write` all.
+    between: makes the transform that keys and values pass before; `None` is
+      none.
   """
 
   name: str
@@ -46,6 +49,7 @@ class Stage:
   work: Callable[[Any], Made]
   write: Callable[[Any], Made] | None = None
   merge: Callable[[Iterable[Any]], Any] | None = None
+  between: Callable[[], Any] | None = None
 
 
 def check() -> None:
@@ -104,7 +108,10 @@ def _run(stage: Stage, flags: Sequence[str], path: pathlib.Path) -> None:
       join = (
         beam.CombinePerKey(stage.merge) if stage.merge else beam.GroupByKey()
       )
-      written = made[_OUT] | join | step(_WRITE, stage.write)
+      out = made[_OUT]
+      if stage.between:
+        out = out | stage.between()
+      written = out | join | step(_WRITE, stage.write)
       said.append(written[_SAID])
     whole = said | beam.Flatten() | beam.combiners.ToList()
     whole | "say" >> beam.Map(functools.partial(_say, path))

@@ -80,7 +80,7 @@ def array(column: pa.ChunkedArray) -> pa.Array:
 
 def no_rows(layout: Layout) -> pa.Table:
   """Returns the columns of no line."""
-  return pa.schema(list(layout.types.items())).empty_table()
+  return pa.schema(list(layout.read_types.items())).empty_table()
 
 
 def _with_labels(table: pa.Table, layout: Layout) -> pa.Table | None:
@@ -116,8 +116,8 @@ def _read_csv(text: bytes, layout: Layout) -> pa.Table:
       ignore_empty_lines=False,
     ),
     convert_options=csv.ConvertOptions(
-      column_types=layout.types,
-      include_columns=list(layout.types),
+      column_types=layout.read_types,
+      include_columns=list(layout.read_types),
       null_values=[""],
       strings_can_be_null=False,
     ),

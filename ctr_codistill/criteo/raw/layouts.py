@@ -36,6 +36,7 @@ class Layout:
       are.
     min_count: rows with a value for it to get an id; None leaves it open.
     oov: ids per feature for other values; None leaves it open.
+    kept: names of columns of the input that `Rows.kept` has as they came.
   """
 
   numeric: tuple[str, ...]
@@ -50,6 +51,7 @@ class Layout:
   binned: bool = False
   min_count: int | None = None
   oov: int | None = None
+  kept: tuple[str, ...] = ()
 
   @functools.cached_property
   def names(self) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ class Layout:
 
   @functools.cached_property
   def types(self) -> dict[str, pa.DataType]:
-    """The type of each column that is read, by its name."""
+    """The type of each column that makes a row, by its name."""
     values = pa.dictionary(pa.int32(), pa.binary())
     plain = self.label_values == ("0", "1")
     return (
@@ -78,6 +80,12 @@ class Layout:
       | dict.fromkeys(self.numeric, pa.int64())
       | dict.fromkeys(self.categorical, values)
     )
+
+  @functools.cached_property
+  def read_types(self) -> dict[str, pa.DataType]:
+    """The type of each column that is read of a text, by its name."""
+    values = pa.dictionary(pa.int32(), pa.binary())
+    return dict.fromkeys(self.kept, values) | self.types
 
 
 CRITEO = Layout(schema.CRITEO_NUMERIC, schema.CRITEO_CATEGORICAL, True)

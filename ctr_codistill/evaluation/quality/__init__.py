@@ -1,0 +1,1 @@
+"""What one model's predictions are worth: sums that merge, and a report."""
