@@ -110,12 +110,3 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert done.stdout.strip() == str(root / "3"), done.stderr
   report = json.loads(exports.report(root / "3").read_text())
   assert (report["weights"], report["version"]) == ("float32", 1)
-
-
-def test_promotion_needs_rows_where_a_version_is_in_place(models, tmp_path):
-  exports.export(models[0], tmp_path / "clicks")
-  done = _run(
-    f"--snapshot={models[1]}", f"--output={tmp_path / 'clicks'}", "--promote"
-  )
-  assert done.returncode == 1
-  assert "--promote should have rows --on which" in done.stderr
