@@ -75,7 +75,16 @@ class Servable(tf.Module):
         [None, len(self._schema.categorical)], tf.int32
       ),
     }
-    return _concrete(lambda **features: self._outputs(features), specs)
+
+    def predict(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+      # Who feeds a graph can feed any shape, past that of its placeholder.
+      checked = {
+        name: tf.ensure_shape(values, specs[name].shape)
+        for name, values in features.items()
+      }
+      return self._outputs(checked)
+
+    return _concrete(predict, specs)
 
   def _raw(self) -> Callable:
     absent = {
@@ -124,6 +133,7 @@ def _no(dtype: tf.DType) -> tf.Tensor:
 
 def _filled(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   """Returns all features `[batch]`; one of no values is missing in each row."""
+  raw = {name: tf.ensure_shape(values, [None]) for name, values in raw.items()}
   sizes = tf.stack([tf.size(values) for values in raw.values()])
   rows = tf.reduce_max(sizes)
   fits = tf.reduce_all((sizes == 0) | (sizes == rows))

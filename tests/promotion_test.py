@@ -78,13 +78,7 @@ def test_the_script_promotes_refuses_and_goes_back(
   better, worse = models
   root = tmp_path / "clicks"
   common = [f"--output={root}", "--promote", f"--on={validation}", "--keep=2"]
-  done = _run(
-    *common, f"--snapshot={better}", f"--server_config={tmp_path / 'server'}"
-  )
-  assert (done.returncode, versions.numbers(root)) == (0, [1]), done.stderr
-  config = server_files.read_models(tmp_path / "server" / "models.config")
-  assert config.model_config_list.config[0].base_path == str(root)
-  assert (tmp_path / "server" / "batching.config").exists()
+  exports.export(better, root)
 
   done = _run(*common, f"--snapshot={worse}")
   assert (done.returncode, versions.numbers(root)) == (2, [1]), done.stderr
@@ -92,9 +86,16 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert f"refused: {root / '1'} stays in place" in done.stdout
 
   done = _run(
-    *common, f"--snapshot={worse}", "--most_worse=9", "--weights=bfloat16"
+    *common,
+    f"--snapshot={worse}",
+    "--most_worse=9",
+    "--weights=bfloat16",
+    f"--server_config={tmp_path / 'server'}",
   )
   assert (done.returncode, versions.numbers(root)) == (0, [1, 2]), done.stderr
+  config = server_files.read_models(tmp_path / "server" / "models.config")
+  assert config.model_config_list.config[0].base_path == str(root)
+  assert (tmp_path / "server" / "batching.config").exists()
   report = json.loads(exports.report(root / "2").read_text())
   assert report["weights"] == "bfloat16"
   assert report["judged"]["against"] == 1
@@ -109,12 +110,3 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert done.stdout.strip() == str(root / "3"), done.stderr
   report = json.loads(exports.report(root / "3").read_text())
   assert (report["weights"], report["version"]) == ("float32", 1)
-
-
-def test_promotion_needs_rows_where_a_version_is_in_place(models, tmp_path):
-  exports.export(models[0], tmp_path / "clicks")
-  done = _run(
-    f"--snapshot={models[1]}", f"--output={tmp_path / 'clicks'}", "--promote"
-  )
-  assert done.returncode == 1
-  assert "--promote should have rows --on which" in done.stderr

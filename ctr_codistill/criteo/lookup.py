@@ -7,6 +7,7 @@ differ. `encoding` is the same without TensorFlow's graph, for many rows.
 
 import os
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -50,19 +51,29 @@ class Lookup(tf.Module):
       numeric: by name int64 `[batch]`; `MISSING_INT64` stands for missing.
       categorical: by name string `[batch]`; the empty one stands for missing.
     """
-    columns = [_clipped(numeric[f.name]) for f in self._schema.numeric]
-    columns += [
-      self._ids(feature, categorical[feature.name])
-      for feature in self._schema.categorical
-    ]
-    return tf.stack(columns, axis=1)
+    # Side by side, for each op of a small batch costs more than its values.
+    columns = []
+    if self._schema.numeric:
+      integers = [numeric[feature.name] for feature in self._schema.numeric]
+      columns.append(_clipped(tf.stack(integers, axis=1)))
+    if self._schema.categorical:
+      strings = [categorical[f.name] for f in self._schema.categorical]
+      columns.append(self._ids(tf.stack(strings, axis=1)))
+    return tf.concat(columns, axis=1)
 
-  def _ids(self, feature: Categorical, values: tf.Tensor) -> tf.Tensor:
-    hashed = 1 + tf.strings.to_hash_bucket_fast(values, feature.oov)
-    ids = hashed
-    if feature.name in self.tables:
-      rank = self.tables[feature.name].lookup(values)
-      ids = tf.where(rank < 0, hashed, 1 + feature.oov + rank)
+  def _ids(self, values: tf.Tensor) -> tf.Tensor:
+    """Returns int32 `[batch, categoricals]` of strings of that shape."""
+    features = self._schema.categorical
+    columns = tf.unstack(values, axis=1)
+    ranks = [
+      self.tables[feature.name].lookup(column)
+      if feature.name in self.tables
+      else tf.fill(tf.shape(column), tf.constant(-1, tf.int64))
+      for feature, column in zip(features, columns)
+    ]
+    rank = tf.stack(ranks, axis=1)
+    oov = tf.constant([feature.oov for feature in features], tf.int64)
+    ids = 1 + tf.where(rank < 0, _hashed(values, features), oov + rank)
     return tf.cast(tf.where(values == "", tf.zeros_like(ids), ids), tf.int32)
 
 
@@ -80,8 +91,18 @@ def _table(
   return tf.lookup.StaticHashTable(initializer, default_value=-1)
 
 
+def _hashed(values: tf.Tensor, features: Sequence[Categorical]) -> tf.Tensor:
+  """Returns the bucket of each string, int64 `[batch, categoricals]`."""
+  if len({feature.oov for feature in features}) == 1:
+    return tf.strings.to_hash_bucket_fast(values, features[0].oov)
+  columns = zip(tf.unstack(values, axis=1), features)
+  return tf.stack(
+    [tf.strings.to_hash_bucket_fast(v, f.oov) for v, f in columns], axis=1
+  )
+
+
 def _clipped(values: tf.Tensor) -> tf.Tensor:
-  """Returns int32 `[batch]` of int64 `[batch]`, missing as `MISSING`."""
+  """Returns int32 of int64, `[batch, numerics]`; missing as `MISSING`."""
   clipped = tf.clip_by_value(values, -LARGEST, LARGEST)
   missing = tf.constant(MISSING, tf.int64)
   return tf.cast(tf.where(values == MISSING_INT64, missing, clipped), tf.int32)

@@ -1,10 +1,10 @@
 """How long an export takes to answer, by the C++ loader: no Python, no network.
 
 The default model with 1M rows of ids, of which half are values of vocabularies
-and the rest hashed. Each signature is asked in batches of 1, 32 and 1,024: first
-as fast as it can, then at half that rate, steadily, where what a request waits
-for the one before counts. `predict_ids` looks up no strings and parses nothing:
-what the others take longer is that.
+and the rest hashed. Each signature is asked in batches of 1, 32 and 1,024:
+first as fast as it can, then at half that rate, steadily, where what a request
+waits for the one before counts. `predict_ids` looks up no strings and parses
+nothing: what the others take longer is that.
 """
 
 import functools

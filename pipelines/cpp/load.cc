@@ -6,7 +6,7 @@
 // REQUESTS is a TFRecord of tensorflow.serving.PredictionLog, as a warm-up file
 // is; OUTPUT becomes one of tensorflow.serving.PredictResponse, an empty one
 // for a request that failed: its error is a line on stderr, and the status 3.
-// With R, requests come R times a second whether or not the one before is
+// With R, S * R requests come R times a second whether or not the one before is
 // answered, and what they wait counts; else one comes when the last is answered.
 //
 // The messages of TF Serving are not in TensorFlow's library: the few fields
@@ -205,7 +205,11 @@ int Times(const Model& model, const std::vector<Request>& requests,
   const auto since = [&](Clock::time_point then) {
     return std::chrono::duration<double>(Clock::now() - then).count();
   };
-  while (since(start) < seconds || taken.empty()) {
+  const double most = seconds * rate;
+  const auto goes_on = [&] {
+    return rate > 0 ? taken.size() < most : since(start) < seconds;
+  };
+  while (goes_on() || taken.empty()) {
     auto due = Clock::now();
     if (rate > 0) {
       due = start + std::chrono::duration_cast<Clock::duration>(
