@@ -1,8 +1,8 @@
 """Nights on made days with drift: a good model is promoted, a worse refused."""
 
 import json
-import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -108,65 +108,42 @@ def made(tmp_path_factory):
   return _Made(tmp_path_factory.mktemp("made"))
 
 
-def _night(made, tmp, name, candidate, day):
-  output = tmp / name
-  limits = tmp / "limits.toml"
-  limits.write_text(LIMITS)
-  found = nightly.begun(output, str(tmp / "clicks"), candidate)
-  night = nightly.Night(
-    Task(found, str(made.day(day))),
-    gate.read(limits),
-    str(tmp / "clicks"),
-    output,
-  )
-  return nightly.run(night)
-
-
 def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
+  clicks, limits = tmp_path / "clicks", tmp_path / "limits.toml"
+  limits.write_text(LIMITS)
   made.learn(0)
-  first = _night(made, tmp_path, "1", made.publish(1), day=1)
-  assert first["promoted"] == str(tmp_path / "clicks" / "1")
-  assert first["verdicts"] == []
+  first = made.publish(1)
+  assert nightly.begun(tmp_path / "1", str(clicks), first) == (first,)
+  shutil.copytree(first, clicks / "1")
 
   made.learn(1)
   candidate = made.publish(2)
-  second = _night(made, tmp_path, "2", candidate, day=2)
-  assert second["promoted"] == str(tmp_path / "clicks" / "2"), second
-  value = json.loads((tmp_path / "2" / "quality" / "quality.json").read_text())
+  output = tmp_path / "2"
+  found = nightly.begun(output, str(clicks), candidate)
+  assert found == (str(clicks / "1"), candidate)
+  task = Task(found, str(made.day(2)))
+  night = nightly.Night(task, gate.read(limits), str(clicks), output)
+  ended = nightly.run(night)
+  assert ended["promoted"] == str(clicks / "2"), ended
+  assert stamped.verify(clicks / "2")["step"] == 2
+  value = json.loads((output / "quality" / "quality.json").read_text())
   losses = [run["log_loss"] for run in value["runs"].values()]
   assert losses[1] < losses[0]  # effects drifted: yesterday's knows less
-  assert (tmp_path / "2" / "churn" / "report.html").exists()
+  assert (output / "churn" / "report.html").exists()
+  # Started again, it changes nothing, though its candidate is served now.
+  assert nightly.begun(output, str(clicks), candidate) == found
+  assert nightly.run(night) == ended
+  assert stamped.numbers(clicks) == [1, 2]
 
   made.spoil()
-  third = _night(made, tmp_path, "3", made.publish(3), day=3)
-  assert third["promoted"] is None
-  assert any(
-    line.startswith("BROKEN  worse.log_loss") for line in third["verdicts"]
-  )
-  assert stamped.numbers(tmp_path / "clicks") == [1, 2]
-
-  # A night that is started again changes nothing, though 2 is served now.
-  assert _night(made, tmp_path, "2", candidate, day=2) == second
-  assert stamped.numbers(tmp_path / "clicks") == [1, 2]
-
-
-def test_the_script_ends_with_the_status_of_a_refusal(made, tmp_path):
-  made.learn(2)
-  good = made.publish(4)
-  made.spoil()
-  bad = made.publish(5)
-  (tmp_path / "clicks").mkdir()
-  os.symlink(good, tmp_path / "clicks" / "7")
-  limits = tmp_path / "limits.toml"
-  limits.write_text(LIMITS)
   done = subprocess.run(
     [
       *(sys.executable, "-m", "pipelines.nightly"),
-      f"--candidate={bad}",
-      f"--serving={tmp_path / 'clicks'}",
+      f"--candidate={made.publish(3)}",
+      f"--serving={clicks}",
       f"--input={made.day(3)}",
       f"--gate={limits}",
-      f"--output={tmp_path / 'night'}",
+      f"--output={tmp_path / '3'}",
     ],
     cwd=ROOT,
     capture_output=True,
@@ -174,5 +151,6 @@ def test_the_script_ends_with_the_status_of_a_refusal(made, tmp_path):
     check=False,
   )
   assert done.returncode == nightly.REFUSED, done.stderr
-  assert "promoted: no" in done.stdout
   assert "BROKEN  worse.log_loss" in done.stdout
+  assert "promoted: no" in done.stdout
+  assert stamped.numbers(clicks) == [1, 2]

@@ -100,6 +100,7 @@ def test_shards_of_a_store_are_predicted_into_it(
   for source, output in [
     (data / "validation", tmp_path / "a.parquet"),
     (f"{PLACE}/data/validation", f"{PLACE}/out/b.parquet"),
+    (f"{PLACE}/data/validation", f"{PLACE}/out/parts"),
   ]:
     said = _run(
       store, "predict", *flags, f"--input={source}", f"--output={output}"
@@ -109,7 +110,8 @@ def test_shards_of_a_store_are_predicted_into_it(
   first, second = (predictions.read(tmp_path / f"{n}.parquet") for n in "ab")
   np.testing.assert_array_equal(first.probability, second.probability)
   np.testing.assert_array_equal(first.label, second.label)
-  runs = f"--runs={tmp_path / 'a.parquet'},{PLACE}/out/b.parquet"
+  assert set(store.tree("out/parts")) == {"job.json", "part-00000.parquet"}
+  runs = f"--runs={PLACE}/out/b.parquet,{PLACE}/out/parts/*.parquet"
   _run(store, "churn", runs, f"--output={tmp_path / 'churn'}")
   found = json.loads((tmp_path / "churn" / "churn.json").read_text())
   assert found["examples"] == 286

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+from ctr_codistill import places
+from ctr_codistill import stamped
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.quarantine import Quarantine
 from ctr_codistill.criteo.raw.pieces import Piece
@@ -69,6 +71,9 @@ def run(
       lines.
   """
   plan = plans.make(task, os.fspath(output), overwrite=overwrite)
+  for folder in plan.runs.values():
+    if not places.is_remote(folder):
+      stamped.sweep(folder)
   missing = plan.missing()
   numbers = {piece.number for piece in missing}
   there = [p for p in plan.source.pieces if p.number not in numbers]

@@ -121,8 +121,8 @@ def make(task: Task, output: str, *, overwrite: bool) -> Plan:
   runs = {name: os.path.join(output, name) for name in folders}
   if len(runs) == 1:
     runs = {folders[0]: output}
-  schemas = [predict.schema_of(path) for path in task.snapshots]
   described = _described(task)
+  schemas = [predict.schema_of(path) for path in task.snapshots]
   known = None if overwrite else _known(output, described)
   source = inputs.find(
     task.source,

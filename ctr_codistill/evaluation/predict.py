@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from ctr_codistill import snapshots
 from ctr_codistill.criteo import encoding
+from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.parsing import BadLine
@@ -225,9 +226,11 @@ def scored(
   paths = [one.path for one in predictors]
   own = encoders(paths) if isinstance(source, inputs.RawInput) else {}
   rows = source.read(pieces, own, threads=threads, most_bad=bad.allowed)
-  for part in input_rows.even(rows, CHUNK_ROWS):
+  even = input_rows.even(rows, CHUNK_ROWS)
+  # In a thread of its own, since whoever takes what is yielded works as well.
+  for part in parallel.in_order(lambda r: asked(predictors, r), even, 1):
     bad.add(part.bad)
-    yield asked(predictors, part)
+    yield part
 
 
 def asked(predictors: Sequence[Predictor], rows: Rows) -> Scored:
