@@ -50,7 +50,7 @@ class RawRows:
   def __len__(self) -> int:
     return len(self.numeric)
 
-  def __getitem__(self, rows: slice) -> "RawRows":
+  def __getitem__(self, rows: slice | np.ndarray) -> "RawRows":
     raw = {name: values[rows] for name, values in self.raw.items()}
     return RawRows(raw, self.numeric[rows], self.categorical[rows])
 
