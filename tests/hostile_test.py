@@ -14,8 +14,8 @@ from ctr_codistill import manifests
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from ctr_codistill.exporting.exports import export
 from ctr_codistill.manifests import Manifest
-from ctr_codistill.serving import export
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.trust.demands import Demands
 

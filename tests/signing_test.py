@@ -16,9 +16,9 @@ from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.codistill.reading import Reader
 from ctr_codistill.errors import InputError
+from ctr_codistill.exporting.exports import export
 from ctr_codistill.manifests import TornError
 from ctr_codistill.manifests import UntrustedError
-from ctr_codistill.serving import export
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.snapshots import Writer
 from ctr_codistill.trust.demands import Demands
