@@ -208,6 +208,17 @@ def test_ctrl_c_leaves_a_checkpoint_at_which_the_run_goes_on(data, tmp_path):
   assert not launching.happened(tmp_path / "run", "failed")
 
 
+def test_a_worker_that_does_not_leave_in_time_is_killed(data, tmp_path):
+  process = long_run(data, tmp_path / "run", "--supervise.grace=0.5")
+  ((_, pid),) = launching.workers(tmp_path / "run")
+  os.kill(pid, signal.SIGSTOP)
+  process.terminate()
+  launching.ended(process, status=143)
+  assert not launching.workers(tmp_path / "run")
+  (ended,) = launching.happened(tmp_path / "run", "ended")
+  assert ended["cause"] == "it did not leave within 0.5 s"
+
+
 def test_a_killed_worker_ends_a_run_without_restarts_and_is_named(
   data, tmp_path
 ):

@@ -102,7 +102,7 @@ def disturbed(data, tmp_path_factory):
   assert process.poll() is None and held_up > 5
   _kill(process, workdir)
   assert not all(stamped.is_stamped(folder / "42") for folder in checkpoints)
-  process = _start("launch", data, workdir, "--supervise.heartbeat_timeout=5")
+  process = _start("launch", data, workdir, "--supervise.heartbeat_timeout=30")
   launching.wait_for(lambda: _trains(workdir), process)
   for group, number in ((0, signal.SIGKILL), (1, signal.SIGSTOP)):
     pids = [pid for g, pid in launching.workers(workdir) if g == group]

@@ -11,9 +11,9 @@ from typing import Any
 JOINING = "joining"
 """The phase in which a worker waits for those of its group."""
 BUILDING = "building"
-"""The phase in which it makes its model and reads its checkpoint."""
+"""The phase in which it makes its model, reads its checkpoint, compiles."""
 TRAINING = "training"
-"""The phase of the steps, and of what lies between them."""
+"""The phase of the steps after the first, and of what lies between them."""
 
 
 @dataclasses.dataclass(frozen=True)

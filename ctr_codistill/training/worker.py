@@ -52,7 +52,7 @@ class Worker:
     self._place, self._outside = place, outside
     self._parts = parts.build(claim, strategy, place, outside)
     self._published = 0  # bytes
-    self._step_done = 0
+    self._start = self._step_done = 0
 
   def run(self) -> bool:
     """Trains from the newest checkpoint; returns whether to the last step.
@@ -65,11 +65,11 @@ class Worker:
       try:
         end = self._train(start, waits)
       except Leaving:
-        return self._leave(start)
+        return self._leave()
     self._outside.beat(outsides.TRAINING, end)
     self._parts.journal.write(end)
     if end < self._stop:
-      self._leave(start)
+      self._leave()
     else:
       self._parts.journal.note(
         state="done",
@@ -91,7 +91,7 @@ class Worker:
     if self._place.cluster.is_chief:
       # What was published after the checkpoint is of a course not taken again.
       exchange.withdraw(self._root(), newer_than=start)
-    self._step_done = start
+    self._start = self._step_done = start
     return start
 
   def _train(self, start: int, waits: Waits) -> int:
@@ -108,9 +108,9 @@ class Worker:
       leaves=self._parts.departure,
     )
 
-  def _leave(self, start: int) -> bool:
+  def _leave(self) -> bool:
     """Leaves what the group needs to go on where it is; returns False."""
-    if self._step_done > start and self._place.cluster.is_chief:
+    if self._step_done > self._start and self._place.cluster.is_chief:
       self._save(self._step_done)
       self._publication.wait()
     self._parts.journal.note(state="left", step=self._step_done)
@@ -137,7 +137,9 @@ class Worker:
     return self._claim.steps
 
   def _step(self, step: int, rows: np.ndarray) -> None:
-    self._outside.beat(outsides.TRAINING, step)
+    # The first one is compiled, which takes as long as to build the model.
+    first = step == self._start
+    self._outside.beat(outsides.BUILDING if first else outsides.TRAINING, step)
     rows = tf.constant(rows)
     opinion = self._opinions(step, rows)
     terms, logit = self._parts.trainer.step(
