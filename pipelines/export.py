@@ -38,6 +38,7 @@ from ctr_codistill.exporting.exports import About
 from ctr_codistill.exporting.judging import Judgement
 from ctr_codistill.exporting.server_files import Batching
 from ctr_codistill.exporting.server_files import Served
+from pipelines import cache
 from pipelines import command
 from pipelines import narrow_cost
 from pipelines import provenance
@@ -118,6 +119,7 @@ _MOST_BATCH = flags.DEFINE_integer(
 _BATCH_WAIT_US = flags.DEFINE_integer(
   "batch_wait_us", 1000, "in batching.config: how long a request waits"
 )
+flags.adopt_module_key_flags(cache)
 command.require("output")
 command.local("snapshot", "output", "server_config")
 
@@ -163,7 +165,7 @@ def _judged(snapshot: str, folder: str) -> Judgement | None:
     return None
   if not _ON.value:
     raise InputError(f"--promote should have rows --on which {old} is compared")
-  found = judging.compare(old, snapshot, _ON.value, folder)
+  found = judging.compare(old, snapshot, _here(_ON.value), folder)
   return judging.judge(found, limits, most_worse=_MOST_WORSE.value)
 
 
@@ -172,13 +174,13 @@ def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
   rows = None
   if source:
     layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
-    rows = raw_rows.read(source, snapshot, warmup.ROWS, layout)
+    rows = raw_rows.read(_here(source), snapshot, warmup.ROWS, layout)
   narrowed = snapshot != _SNAPSHOT.value and _ON.value
   found = About(
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    cost=narrow_cost.cost(_SNAPSHOT.value, snapshot, _ON.value, folder)
+    cost=narrow_cost.cost(_SNAPSHOT.value, snapshot, _here(_ON.value), folder)
     if narrowed
     else None,
     judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
@@ -187,6 +189,12 @@ def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
   if rows is None:
     return found
   return About(**(vars(found) | {"rows": rows, "rows_of": f"of {source}"}))
+
+
+def _here(rows: str) -> str:
+  """Returns rows, or their copy on this machine, see `pipelines.cache`."""
+  command.reach(rows)
+  return cache.shards(rows)
 
 
 def _quality(
@@ -199,7 +207,7 @@ def _quality(
     return {"of": _ON.value, **last.to_dict()}
   if not _ON.value:
     return None
-  (path,) = snapshot_runs.predicted([snapshot], _ON.value, folder)
+  (path,) = snapshot_runs.predicted([snapshot], _here(_ON.value), folder)
   return provenance.quality(path, of=_ON.value)
 
 
