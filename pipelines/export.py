@@ -16,6 +16,7 @@ on the rows of --on, and within the limits of --gate: else the status is 2.
 The second goes one version back, by publishing the older one anew.
 """
 
+import dataclasses
 import os
 import pathlib
 import tempfile
@@ -65,7 +66,7 @@ _WEIGHTS = flags.DEFINE_enum(
 _ON = flags.DEFINE_string(
   "on",
   None,
-  "rows with labels, raw files or a prepared directory such as DATA/validation:"
+  "rows with labels, raw in Criteo's form or prepared, such as DATA/validation:"
   " the model is judged on them, and the cost of bfloat16 measured",
 )
 _WARMUP = flags.DEFINE_string(
@@ -75,7 +76,7 @@ _WARMUP = flags.DEFINE_string(
   "default: rows of --on, else made from the vocabularies",
 )
 _LAYOUT = flags.DEFINE_string(
-  "layout", None, "columns of raw files of --warmup and --on, as in prepare"
+  "layout", None, "columns of raw files of --warmup, as in prepare"
 )
 _CHURN = flags.DEFINE_string(
   "churn", None, "churn.json of pipelines.churn, for the model card"
@@ -170,25 +171,24 @@ def _judged(snapshot: str, folder: str) -> Judgement | None:
 
 
 def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
-  source = _WARMUP.value or _ON.value
-  rows = None
-  if source:
-    layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
-    rows = raw_rows.read(_here(source), snapshot, warmup.ROWS, layout)
   narrowed = snapshot != _SNAPSHOT.value and _ON.value
   found = About(
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    cost=narrow_cost.cost(_SNAPSHOT.value, snapshot, _here(_ON.value), folder)
-    if narrowed
-    else None,
     judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
     quality=_quality(snapshot, folder, judged),
   )
-  if rows is None:
+  if narrowed:
+    rows = _here(_ON.value)
+    cost = narrow_cost.cost(_SNAPSHOT.value, snapshot, rows, folder)
+    found = dataclasses.replace(found, cost=cost)
+  source = _WARMUP.value or _ON.value
+  if not source:
     return found
-  return About(**(vars(found) | {"rows": rows, "rows_of": f"of {source}"}))
+  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
+  rows = raw_rows.read(_here(source), snapshot, warmup.ROWS, layout)
+  return dataclasses.replace(found, rows=rows, rows_of=f"of {source}")
 
 
 def _here(rows: str) -> str:
