@@ -16,6 +16,7 @@ on the rows of --on, and within the limits of --gate: else the status is 2.
 The second goes one version back, by publishing the older one anew.
 """
 
+import dataclasses
 import os
 import pathlib
 import tempfile
@@ -38,6 +39,7 @@ from ctr_codistill.exporting.exports import About
 from ctr_codistill.exporting.judging import Judgement
 from ctr_codistill.exporting.server_files import Batching
 from ctr_codistill.exporting.server_files import Served
+from pipelines import cache
 from pipelines import command
 from pipelines import demanded
 from pipelines import narrow_cost
@@ -65,7 +67,7 @@ _WEIGHTS = flags.DEFINE_enum(
 _ON = flags.DEFINE_string(
   "on",
   None,
-  "rows with labels, raw files or a prepared directory such as DATA/validation:"
+  "rows with labels, raw in Criteo's form or prepared, such as DATA/validation:"
   " the model is judged on them, and the cost of bfloat16 measured",
 )
 _WARMUP = flags.DEFINE_string(
@@ -75,7 +77,7 @@ _WARMUP = flags.DEFINE_string(
   "default: rows of --on, else made from the vocabularies",
 )
 _LAYOUT = flags.DEFINE_string(
-  "layout", None, "columns of raw files of --warmup and --on, as in prepare"
+  "layout", None, "columns of raw files of --warmup, as in prepare"
 )
 _CHURN = flags.DEFINE_string(
   "churn", None, "churn.json of pipelines.churn, for the model card"
@@ -119,6 +121,7 @@ _MOST_BATCH = flags.DEFINE_integer(
 _BATCH_WAIT_US = flags.DEFINE_integer(
   "batch_wait_us", 1000, "in batching.config: how long a request waits"
 )
+flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
 command.require("output")
 command.local("snapshot", "output", "server_config")
@@ -176,33 +179,38 @@ def _judged(snapshot: str, folder: str) -> Judgement | None:
   if not _ON.value:
     raise InputError(f"--promote should have rows --on which {old} is compared")
   found = judging.compare(
-    old, snapshot, _ON.value, folder, demands=demanded.demands()
+    old, snapshot, _here(_ON.value), folder, demands=demanded.demands()
   )
   return judging.judge(found, limits, most_worse=_MOST_WORSE.value)
 
 
 def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
-  source = _WARMUP.value or _ON.value
-  rows = None
-  if source:
-    layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
-    rows = raw_rows.read(source, snapshot, warmup.ROWS, layout)
   narrowed = snapshot != _SNAPSHOT.value and _ON.value
   found = About(
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    cost=narrow_cost.cost(
-      _SNAPSHOT.value, snapshot, _ON.value, folder, demands=demanded.demands()
-    )
-    if narrowed
-    else None,
     judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
     quality=_quality(snapshot, folder, judged),
   )
-  if rows is None:
+  if narrowed:
+    rows = _here(_ON.value)
+    cost = narrow_cost.cost(
+      _SNAPSHOT.value, snapshot, rows, folder, demands=demanded.demands()
+    )
+    found = dataclasses.replace(found, cost=cost)
+  source = _WARMUP.value or _ON.value
+  if not source:
     return found
-  return About(**(vars(found) | {"rows": rows, "rows_of": f"of {source}"}))
+  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
+  rows = raw_rows.read(_here(source), snapshot, warmup.ROWS, layout)
+  return dataclasses.replace(found, rows=rows, rows_of=f"of {source}")
+
+
+def _here(rows: str) -> str:
+  """Returns rows, or their copy on this machine, see `pipelines.cache`."""
+  command.reach(rows)
+  return cache.shards(rows)
 
 
 def _quality(
@@ -216,7 +224,7 @@ def _quality(
   if not _ON.value:
     return None
   (path,) = snapshot_runs.predicted(
-    [snapshot], _ON.value, folder, demands=demanded.demands()
+    [snapshot], _here(_ON.value), folder, demands=demanded.demands()
   )
   return provenance.quality(path, of=_ON.value)
 

@@ -33,6 +33,7 @@ from ctr_codistill.exporting import raw_rows
 from ctr_codistill.exporting import warmup
 from ctr_codistill.exporting.raw_rows import RawRows
 from ctr_codistill.snapshots import Snapshot
+from pipelines import cache
 from pipelines import command
 from pipelines import cpp_loader
 from pipelines import demanded
@@ -62,6 +63,7 @@ _ROWS = flags.DEFINE_integer(
 _LOADER = flags.DEFINE_string(
   "loader", None, "the C++ loader; built by g++ if not given, and kept"
 )
+flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
 command.require("snapshot", "input", "output")
 command.local("snapshot", "output")
@@ -69,8 +71,10 @@ command.local("snapshot", "output")
 
 def main() -> int:
   """Asks in every way, writes the report and prints it."""
+  command.reach(_INPUT.value)
+  source = cache.shards(_INPUT.value)
   layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
-  rows = raw_rows.read(_INPUT.value, _SNAPSHOT.value, _ROWS.value, layout)
+  rows = raw_rows.read(source, _SNAPSHOT.value, _ROWS.value, layout)
   snapshot = Snapshot(_SNAPSHOT.value, demanded.demands())
   program = _LOADER.value or (cpp_loader.compiler() and cpp_loader.build())
   with tempfile.TemporaryDirectory() as folder:
