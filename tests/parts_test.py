@@ -10,7 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ctr_codistill.criteo import schema as schemas
+from ctr_codistill.criteo import vocabularies
+from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.raw.layouts import Layout
+from ctr_codistill.criteo.schema import Categorical
+from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import parts
@@ -18,7 +23,10 @@ from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation import predictions
 from ctr_codistill.evaluation import shards
 from ctr_codistill.evaluation.plans import Task
+from ctr_codistill.models import networks
+from ctr_codistill.serving import Servable
 from ctr_codistill.snapshots import Snapshot
+from ctr_codistill.snapshots import Writer
 
 ROWS = 300
 LAYOUT = Layout(
@@ -93,6 +101,47 @@ def test_each_snapshot_has_in_its_files_what_it_gives_alone(
     np.testing.assert_array_equal(label, np.arange(ROWS) % 2)
     np.testing.assert_array_equal(probability, wanted.probability)
   assert wanted.probability.std() > 0.01
+
+
+@pytest.fixture(scope="module")
+def foreign(tiny, schema, tmp_path_factory):
+  """A snapshot of the same features, but other values and ids."""
+  folder = tmp_path_factory.mktemp("foreign")
+  values = pa.array([b"x", b"c"], pa.binary())
+  own = Schema(
+    schema.numeric,
+    tuple(
+      Categorical(name, 2, 4, vocabularies.write(values, folder, name))
+      for name in ("C1", "C2", "C3")
+    ),
+  )
+  schemas.write(own, folder)
+  model = networks.build(tiny, own, seed=5)
+  random = np.random.RandomState(5)
+  for weight in model.weights:
+    weight.assign(random.uniform(-1, 1, weight.shape).astype(np.float32))
+  servable = Servable(model, own, Lookup(own, folder))
+  writer = Writer(
+    servable,
+    servable.signatures(),
+    {schemas.FILE: folder / schemas.FILE},
+    folder / "template",
+  )
+  return str(writer.write(folder / "c", 9, servable.weights, {}))
+
+
+def test_a_snapshot_of_other_vocabularies_gets_its_own_ids_in_the_same_pass(
+  raw, snapshots, foreign, tmp_path
+):
+  done = parts.run(_task(raw, [snapshots[0], foreign]), tmp_path / "out")
+  for snapshot, folder in zip((snapshots[0], foreign), done.runs.values()):
+    predictor = predict.Predictor(Snapshot(snapshot))
+    one = tmp_path / "one.parquet"
+    predict.run(predictor, f"{raw}/*", one, layout=LAYOUT)
+    wanted = predictions.read(one).probability
+    (_, probability, _), _ = _all(folder)
+    np.testing.assert_array_equal(probability, wanted)
+    assert wanted.std() > 0.01
 
 
 def test_kept_columns_are_those_of_the_input_as_they_came(
