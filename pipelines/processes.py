@@ -48,35 +48,43 @@ class Worker:
     return f"group {self.group} worker {self.index}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A run to come: its name in progress lines, its flags, data, directory.
+
+  `environment` has variables that its workers get beside and above our own.
+  """
+
+  name: str
+  experiment: config.Experiment
+  data: pathlib.Path
+  workdir: pathlib.Path
+  environment: tuple[tuple[str, str], ...] = ()
+
+  @property
+  def processes(self) -> int:
+    """How many processes it takes."""
+    return self.experiment.groups * self.experiment.workers
+
+
 class Run:
   """All workers of all groups of one experiment, as processes."""
 
-  def __init__(
-    self,
-    experiment: config.Experiment,
-    data: pathlib.Path,
-    workdir: pathlib.Path,
-    name: str,
-  ):
+  def __init__(self, plan: Plan):
     """Starts the processes.
-
-    Args:
-      experiment: what to train.
-      data: directory that prepare wrote.
-      workdir: directory of the run.
-      name: put before the progress lines.
 
     Raises:
       InputError: data, work directory and experiment do not belong together.
     """
-    self.name, self.workdir, self._groups = name, workdir, experiment.groups
-    check(experiment, data, workdir)
-    for group in range(experiment.groups):
-      _forget_progress(workdir, group)
+    self.name, self.workdir = plan.name, plan.workdir
+    self._groups = plan.experiment.groups
+    check(plan.experiment, plan.data, plan.workdir)
+    for group in range(self._groups):
+      _forget_progress(plan.workdir, group)
     self.workers = [
-      _start(experiment, data, workdir, group=group, index=i, addresses=a)
-      for group, a in enumerate(_addresses(experiment))
-      for i in range(experiment.workers)
+      _start(plan, group=group, index=i, addresses=a)
+      for group, a in enumerate(_addresses(plan.experiment))
+      for i in range(plan.experiment.workers)
     ]
 
   def is_done(self) -> bool:
@@ -110,21 +118,6 @@ class Run:
       worker.process.wait()
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """A run to come: its name in progress lines, its flags, data, directory."""
-
-  name: str
-  experiment: config.Experiment
-  data: pathlib.Path
-  workdir: pathlib.Path
-
-  @property
-  def processes(self) -> int:
-    """How many processes it takes."""
-    return self.experiment.groups * self.experiment.workers
-
-
 def run_all(
   plans: Sequence[Plan],
   display: Display,
@@ -154,7 +147,7 @@ def run_all(
       busy = sum(plan.processes for plan in running)
       if waiting and (not running or busy + waiting[0].processes <= limit):
         plan = waiting.pop(0)
-        running[plan] = Run(plan.experiment, plan.data, plan.workdir, plan.name)
+        running[plan] = Run(plan)
       for plan in list(running):
         try:
           if running[plan].is_done():
@@ -199,26 +192,22 @@ def _addresses(experiment: config.Experiment) -> list[list[str]]:
 
 
 def _start(
-  experiment: config.Experiment,
-  data: pathlib.Path,
-  workdir: pathlib.Path,
-  *,
-  group: int,
-  index: int,
-  addresses: Sequence[str],
+  plan: Plan, *, group: int, index: int, addresses: Sequence[str]
 ) -> Worker:
   task = {"type": "worker", "index": index}
   tf_config = {"cluster": {"worker": list(addresses)}, "task": task}
   command = [sys.executable, "-m", "pipelines.train"]
-  command += [f"--data={data}", f"--workdir={workdir}", f"--group={group}"]
-  log = workdirs.group_folder(workdir, group) / f"worker-{index}.log"
+  command += [f"--data={plan.data}", f"--workdir={plan.workdir}"]
+  command += [f"--group={group}", *config_flags.as_arguments(plan.experiment)]
+  log = workdirs.group_folder(plan.workdir, group) / f"worker-{index}.log"
   log.parent.mkdir(parents=True, exist_ok=True)
   with log.open("ab") as output:
     log_start = output.tell()
     process = subprocess.Popen(
-      command + config_flags.as_arguments(experiment),
+      command,
       env={
         **os.environ,
+        **dict(plan.environment),
         "TF_CONFIG": json.dumps(tf_config),
         "TF_CPP_MIN_LOG_LEVEL": "1",
         "PYTHONUNBUFFERED": "1",
