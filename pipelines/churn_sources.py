@@ -47,6 +47,12 @@ _REFRESH = flags.DEFINE_float(
   1 / 6,
   "share of the training rows, the last, that a data refresh adds; in (0, 1)",
 )
+_SOURCES = flags.DEFINE_list(
+  "sources",
+  [],
+  "what to vary, by commas; none: everything, which is "
+  + ", ".join(source.label for source in sources.SOURCES),
+)
 _PROCESSES = flags.DEFINE_integer(
   "processes", 0, "worker processes at once; 0: as many as cores", lower_bound=0
 )
@@ -62,7 +68,10 @@ def main() -> int:
   """Runs the study and prints its table; 1 if a training failed."""
   _check_flags()
   study = sourcing.Study(
-    config_flags.experiment(), repeats=_REPEATS.value, refresh=_REFRESH.value
+    config_flags.experiment(),
+    repeats=_REPEATS.value,
+    refresh=_REFRESH.value,
+    sources=sources.chosen(_SOURCES.value),
   )
   outcome = sourcing.run(
     study,

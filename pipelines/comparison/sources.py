@@ -8,8 +8,10 @@ trainings that repeat to the bit: without, each figure would have a part of all.
 import dataclasses
 import functools
 from collections.abc import Callable
+from collections.abc import Sequence
 
 from ctr_codistill import config
+from ctr_codistill.errors import InputError
 
 SINGLE, PAIR = "single", "pair"
 """What is served: a model trained alone, or one of a codistilled pair."""
@@ -59,9 +61,39 @@ class Source:
   change: Callable[[Setting], Setting]
   varied: str
 
+  @property
+  def label(self) -> str:
+    """What tells it from all others."""
+    return self.name if self.of == SINGLE else f"{self.name} ({self.of})"
+
   def run_name(self, repeat: int) -> str:
     """Returns the name of its training of a repeat, fit for a file."""
     return f"{self.of}-{self.name.replace(' ', '-')}-{repeat}"
+
+
+def chosen(labels: Sequence[str]) -> tuple[Source, ...]:
+  """Returns the sources of these labels, and nothing, the control of each.
+
+  Args:
+    labels: of sources; none means all.
+
+  Raises:
+    InputError: there is no source of a label.
+  """
+  known = {source.label: source for source in SOURCES}
+  for label in labels:
+    if label not in known:
+      raise InputError(
+        f"a source should be one of {', '.join(known)}, is {label!r}"
+      )
+  kinds = {known[label].of for label in labels}
+  return tuple(
+    source
+    for label, source in known.items()
+    if not labels
+    or label in labels
+    or (source.name == NOTHING and source.of in kinds)
+  )
 
 
 def base_name(of: str, repeat: int) -> str:

@@ -53,11 +53,13 @@ class Study:
     experiment: the base of all trainings; `sources.VARIED` of it are not read.
     repeats: of each source, with seeds of their own; at least 2.
     refresh: share of the last training rows that a refresh adds, in (0, 1).
+    sources: what is varied.
   """
 
   experiment: config.Experiment
   repeats: int
   refresh: float
+  sources: tuple[Source, ...] = sources.SOURCES
 
   def setting(self, source: Source | None, of: str, repeat: int) -> Setting:
     """Returns that of a source's training, or of the base with None."""
@@ -126,10 +128,10 @@ def _stages(
 
   first, rest = [], []
   for repeat in range(study.repeats):
-    for of in (sources.SINGLE, sources.PAIR):
+    for of in dict.fromkeys(source.of for source in study.sources):
       setting = study.setting(None, of, repeat)
       first.append(plan(sources.base_name(of, repeat), setting))
-    for source in sources.SOURCES:
+    for source in study.sources:
       setting = study.setting(source, source.of, repeat)
       stage = first if source.name == sources.NOTHING else rest
       stage.append(plan(source.run_name(repeat), setting))
@@ -143,7 +145,7 @@ def _check_equal(
   study: Study, folder: Folder, failed: Mapping[str, str]
 ) -> None:
   """Raises InputError unless all that should repeat to the bit did."""
-  for source in sources.SOURCES:
+  for source in study.sources:
     for repeat in range(study.repeats):
       names = _names(source, repeat)
       if source.name != sources.NOTHING or set(names) & set(failed):
@@ -167,7 +169,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
   """Returns the entries of the sources whose repeats are all finished."""
   found = {}
-  for source in sources.SOURCES:
+  for source in study.sources:
     pairs = [_names(source, repeat) for repeat in range(study.repeats)]
     if not any(set(names) & set(failed) for names in pairs):
       found[source] = [_values(folder, names) for names in pairs]
