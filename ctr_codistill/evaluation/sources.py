@@ -119,8 +119,14 @@ def share(one: Entry, key: str) -> str:
   value, (low, high) = report.as_float(one[key]), one["interval"][key]
   if math.isnan(value):
     return "–"
-  ends = f" [{100 * low:.0f}, {100 * high:.0f}]" if low < high else ""
-  return f"{100 * value:.0f} %{ends}"
+  ends = f" [{_hundred(low)}, {_hundred(high)}]" if low < high else ""
+  return f"{_hundred(value)} %{ends}"
+
+
+def _hundred(value: float) -> str:
+  """Returns 100 times a value, two digits where it is small."""
+  whole = 100 * value
+  return f"{whole:.0f}" if abs(whole) >= 10 else f"{whole:.2g}"
 
 
 def _share(
