@@ -1,7 +1,6 @@
 """Sources of churn measured: train what is missing, check, score, report."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import time
@@ -13,6 +12,8 @@ import pandas as pd
 
 from ctr_codistill import config
 from ctr_codistill.criteo import prepared
+from ctr_codistill.criteo import records
+from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import view
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
@@ -199,10 +200,12 @@ def _values(folder: Folder, names: Sequence[str]) -> dict[str, float]:
 
 
 def _lead(data: pathlib.Path) -> str:
-  summary = json.loads((data / prepared.SUMMARY).read_text())
-  return _LEAD.format(
-    train=summary["rows_train"], validation=summary["rows_validation"]
+  schema = schemas.read(data)
+  train, validation = (
+    records.open_shards(data / split, schema).rows
+    for split in (prepared.TRAIN, prepared.VALIDATION)
   )
+  return _LEAD.format(train=train, validation=validation)
 
 
 def _failures(failed: Mapping[str, str]) -> list[Section]:
