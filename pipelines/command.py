@@ -1,8 +1,8 @@
 """What every script does at its start and its end.
 
-A user's mistake ends in one line on stderr and exit status 1, a wrong flag in
-absl's own message and status 1, what may pass by itself in 75, Ctrl-C in status
-130, SIGTERM in 143; only our own faults show a stack trace.
+A user's mistake ends in one line on stderr and exit status 1, and so does a
+wrong flag unless the script has another status; what may pass by itself in 75,
+Ctrl-C in 130, SIGTERM in 143; only our own faults show a stack trace.
 """
 
 import logging
@@ -27,17 +27,33 @@ MISTAKE, PASSING, TERMINATED = 1, 75, 128 + signal.SIGTERM
 """Exit statuses: to start again is in vain; it may do; SIGTERM was heeded."""
 
 
-def run(main: Callable[..., int | None], *, takes_words: bool = False) -> None:
+def run(
+  main: Callable[..., int | None],
+  *,
+  takes_words: bool = False,
+  wrong_flag: int = 1,
+) -> None:
   """Parses the flags, calls `main` and exits with the status it returns.
 
   Args:
     main: the script.
     takes_words: whether it is called with what is no flag; else none may be.
+    wrong_flag: exit status after a wrong flag.
   """
-  if takes_words:
-    app.run(lambda argv: _ended(lambda: main(*argv[1:]), argv[:1]))
-  else:
-    app.run(lambda argv: _ended(main, argv))
+
+  def parsed(argv: Sequence[str]) -> list[str]:
+    try:
+      return flags.FLAGS(argv)
+    except flags.Error as error:
+      print(f"error: {error}\nsee --help", file=sys.stderr)
+      raise SystemExit(wrong_flag) from None
+
+  def ended(argv: Sequence[str]) -> int:
+    if takes_words:
+      return _ended(lambda: main(*argv[1:]), argv[:1])
+    return _ended(main, argv)
+
+  app.run(ended, flags_parser=parsed)
 
 
 def require(*names: str) -> None:

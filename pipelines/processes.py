@@ -28,12 +28,16 @@ _POLL_SECONDS = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """A run to come: its name in progress lines, its flags, data, directory."""
+  """A run to come: its name in progress lines, its flags, data, directory.
+
+  `environment` has variables that its workers get beside and above our own.
+  """
 
   name: str
   experiment: config.Experiment
   data: pathlib.Path
   workdir: pathlib.Path
+  environment: tuple[tuple[str, str], ...] = ()
 
   @property
   def processes(self) -> int:
@@ -230,7 +234,9 @@ def _start(
     found = []
     for cluster in clusters:
       place = Place(plan.data, plan.workdir, group, cluster)
-      found.append(worker_process.start(plan.experiment, place))
+      found.append(
+        worker_process.start(plan.experiment, place, plan.environment)
+      )
       started.callback(found[-1].kill)
     started.pop_all()
   return found

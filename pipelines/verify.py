@@ -2,7 +2,8 @@
 
 Exit status 0: equal in every variable of every snapshot of every group; 1: they
 differ, and the first step and variable at which they do are named; 2: they
-cannot be compared, having other flags, data, software or ends.
+cannot be compared, having other flags, data, software or ends, or a flag of
+this script is wrong.
 
   python -m pipelines.verify RUN OTHER_RUN
 """
@@ -24,4 +25,4 @@ def main(*words: str) -> int:
 
 
 if __name__ == "__main__":
-  command.run(main, takes_words=True)
+  command.run(main, takes_words=True, wrong_flag=verifying.INCOMPARABLE)

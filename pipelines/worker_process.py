@@ -14,6 +14,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from ctr_codistill import config
@@ -78,8 +79,15 @@ class WorkerProcess:
       os.killpg(self.process.pid, number)
 
 
-def start(experiment: config.Experiment, place: Place) -> WorkerProcess:
-  """Starts a worker of `experiment` that takes `place`."""
+def start(
+  experiment: config.Experiment,
+  place: Place,
+  environment: Sequence[tuple[str, str]] = (),
+) -> WorkerProcess:
+  """Starts a worker of `experiment` that takes `place`.
+
+  It gets the variables of `environment` beside and above our own.
+  """
   log = place.folder / f"worker-{place.cluster.index}.log"
   log.parent.mkdir(parents=True, exist_ok=True)
   pulse, parent = heart.new(), os.getpid()
@@ -89,6 +97,7 @@ def start(experiment: config.Experiment, place: Place) -> WorkerProcess:
       _command(experiment, place, pulse),
       env={
         **os.environ,
+        **dict(environment),
         "TF_CONFIG": _tf_config(place),
         "TF_CPP_MIN_LOG_LEVEL": "1",
         "PYTHONUNBUFFERED": "1",

@@ -114,6 +114,17 @@ def test_the_script_exits_with_the_verdict(run, tmp_path):
     assert (done.returncode, said in done.stdout) == (status, True), done
 
 
+def test_a_wrong_flag_says_nothing_of_the_runs():
+  done = subprocess.run(
+    [sys.executable, "-m", "pipelines.verify", "--nonsense", "a", "b"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == verifying.INCOMPARABLE
+  assert "nonsense" in done.stderr
+
+
 def test_a_reproducible_run_goes_on_with_what_it_was_begun(run, prepared):
   root, experiment = run("a"), config.from_dict(FIELDS)
   manifest.claim(root, experiment, prepared, SOFTWARE)

@@ -1,12 +1,5 @@
-"""Pictures of a report, as inline SVG: functions from numbers to a string.
+"""Pictures of a report, as inline SVG: functions from numbers to a string."""
 
-The same numbers give the same bytes: letters are drawn as paths, so that a page
-looks alike whatever fonts its reader has, and ids are salted by the picture's
-name, so that two pictures of a page do not mix theirs up.
-"""
-
-import html
-import io
 import math
 import textwrap
 from collections.abc import Mapping
@@ -21,27 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from matplotlib.ticker import PercentFormatter
 
-_STYLE = {
-  "font.size": 9,
-  "axes.spines.top": False,
-  "axes.spines.right": False,
-  "axes.grid": True,
-  "axes.axisbelow": True,
-  "grid.color": "#e4e8ec",
-  "axes.edgecolor": "#8a949e",
-  "svg.fonttype": "path",
-}
-_BLUE = "#2166ac"
-_RED = "#b2182b"
-_GREY = "#57606a"
+from ctr_codistill.evaluation import drawing
+
 _LEADER = {
   "arrowstyle": "-",
   "color": "#b8c0c8",
   "linewidth": 0.7,
   "relpos": (0, 0.5),
 }
-_WIDTH = 7.4  # inches; the page scales it to its own width
-
 # Probabilities marked on a logit axis, the commonest first.
 _MARKS = (0.5, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 0.9, 0.99, 0.999, 0.03, 0.3, 0.7)
 
@@ -58,20 +38,20 @@ def differences(counts: np.ndarray, edges: np.ndarray) -> str:
   share = counts[1:] / counts.sum()
   first = np.argmax(share > share.max() / 1000)
   shown = slice(first, np.flatnonzero(share)[-1] + 1)
-  with mpl.rc_context(_STYLE):
-    figure, axes = _figure(2.6)
+  with mpl.rc_context(drawing.STYLE):
+    figure, axes = drawing.figure(2.6)
     axes.stairs(
       share[shown],
       edges[1:][shown.start : shown.stop + 1],
       fill=True,
-      color=_BLUE,
+      color=drawing.BLUE,
     )
     axes.set_xscale("log")
     axes.set_xlabel("difference |p − q| (log scale)")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.set_ylabel("share of examples")
-    return _svg(figure, "differences", "Histogram of differences")
+    return drawing.svg(figure, "differences", "Histogram of differences")
 
 
 def density(
@@ -90,8 +70,8 @@ def density(
   cells = counts[shown, shown]
   logits = _logit(edges[shown.start : shown.start + len(cells) + 1])
   span = (logits[0], logits[-1])
-  with mpl.rc_context(_STYLE | {"axes.grid": False}):
-    figure, axes = _figure(4.6)
+  with mpl.rc_context(drawing.STYLE | {"axes.grid": False}):
+    figure, axes = drawing.figure(4.6)
     image = axes.imshow(
       np.ma.masked_equal(cells.T, 0),
       origin="lower",
@@ -100,14 +80,16 @@ def density(
       norm=LogNorm(1, max(2, cells.max())),
       interpolation="nearest",
     )
-    axes.plot(span, span, color=_RED, linewidth=0.8, label="p = q")
+    axes.plot(span, span, color=drawing.RED, linewidth=0.8, label="p = q")
     axes.legend(loc="upper left", frameon=False)
     _probability_axis(axes.xaxis, span)
     _probability_axis(axes.yaxis, span)
     axes.set_xlabel(f"probability by {_short(first)} (logit scale)")
     axes.set_ylabel(f"probability by {_short(second)} (logit scale)")
     figure.colorbar(image, ax=axes, label="examples in a cell")
-    return _svg(figure, "density", "Predictions of one run against the other")
+    return drawing.svg(
+      figure, "density", "Predictions of one run against the other"
+    )
 
 
 def levels(probability: np.ndarray, absolute: np.ndarray) -> str:
@@ -123,17 +105,17 @@ def levels(probability: np.ndarray, absolute: np.ndarray) -> str:
     "mean |p − q|": absolute,
     "mean |p − q| / mean p": absolute / probability,
   }
-  with mpl.rc_context(_STYLE):
-    figure = Figure(figsize=(_WIDTH, 2.7), layout="constrained")
+  with mpl.rc_context(drawing.STYLE):
+    figure = Figure(figsize=(drawing.WIDTH, 2.7), layout="constrained")
     for axes, (name, values) in zip(figure.subplots(1, 2), panels.items()):
-      axes.plot(logits, values, "o-", color=_BLUE, markersize=4)
+      axes.plot(logits, values, "o-", color=drawing.BLUE, markersize=4)
       axes.set_ylim(0, 1.1 * values.max() or 1)
       axes.set_xlim(span)
       _probability_axis(axes.xaxis, span)
       axes.set_xlabel("predicted probability (logit scale)")
       axes.set_ylabel(name)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    return _svg(figure, "levels", "Churn by predicted probability")
+    return drawing.svg(figure, "levels", "Churn by predicted probability")
 
 
 def trade_off(
@@ -152,8 +134,8 @@ def trade_off(
   """
   labels = [textwrap.fill(name, 34) for name in names]
   lines = sum(label.count("\n") + 1.6 for label in labels)
-  with mpl.rc_context(_STYLE):
-    figure, axes = _figure(max(3.2, 0.16 * lines + 0.8))
+  with mpl.rc_context(drawing.STYLE):
+    figure, axes = drawing.figure(max(3.2, 0.16 * lines + 0.8))
     colours = _arm_colours(len(names))
     axes.hlines(loss, *_ends(churn, churn_within), color=colours, alpha=0.5)
     axes.vlines(churn, *_ends(loss, loss_within), color=colours, alpha=0.5)
@@ -162,7 +144,9 @@ def trade_off(
     axes.set_xlabel("churn: mean |p − q| between retrains (lower is better)")
     axes.set_ylabel("log loss in nats (lower is better)")
     _label_beside(axes, labels, churn, loss)
-    return _svg(figure, "trade-off", "Churn against log loss of each arm")
+    return drawing.svg(
+      figure, "trade-off", "Churn against log loss of each arm"
+    )
 
 
 def bars(names: Sequence[str], values: Sequence[float], axis: str) -> str:
@@ -176,8 +160,8 @@ def bars(names: Sequence[str], values: Sequence[float], axis: str) -> str:
   labels = [textwrap.fill(name, 34) for name in names]
   lines = sum(label.count("\n") + 2.0 for label in labels)
   heights = np.nan_to_num(np.asarray(values, float))
-  with mpl.rc_context(_STYLE | {"axes.grid": False}):
-    figure, axes = _figure(max(1.4, 0.145 * lines + 0.7))
+  with mpl.rc_context(drawing.STYLE | {"axes.grid": False}):
+    figure, axes = drawing.figure(max(1.4, 0.145 * lines + 0.7))
     place = np.arange(len(names))
     drawn = axes.barh(place, heights, color=_arm_colours(len(names)))
     marks = [
@@ -185,13 +169,13 @@ def bars(names: Sequence[str], values: Sequence[float], axis: str) -> str:
     ]
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     axes.bar_label(drawn, marks, padding=4, bbox=white)
-    axes.axvline(heights[0], color=_GREY, linewidth=0.8, linestyle=":")
+    axes.axvline(heights[0], color=drawing.GREY, linewidth=0.8, linestyle=":")
     axes.set_yticks(place, labels)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.28 * heights.max() or 1)
     axes.set_xlabel(axis)
-    return _svg(figure, "bars", axis)
+    return drawing.svg(figure, "bars", axis)
 
 
 def curves(
@@ -203,8 +187,8 @@ def curves(
     lines: `[points]` steps and `[points]` values of each.
     axis: what the values are, with their unit.
   """
-  with mpl.rc_context(_STYLE):
-    figure, axes = _figure(3.2 + 0.17 * math.ceil(len(lines) / 2))
+  with mpl.rc_context(drawing.STYLE):
+    figure, axes = drawing.figure(3.2 + 0.17 * math.ceil(len(lines) / 2))
     colours = mpl.colormaps["tab10"].colors
     for i, (name, (steps, values)) in enumerate(lines.items()):
       style = ("-", "--", ":", "-.")[i // 10 % 4]
@@ -214,7 +198,7 @@ def curves(
     axes.set_xlabel("step")
     axes.set_ylabel(axis)
     figure.legend(loc="outside lower left", ncols=2, frameon=False)
-    return _svg(figure, axis, f"{axis} over steps")
+    return drawing.svg(figure, axis, f"{axis} over steps")
 
 
 def _percent(value: float, first: float) -> str:
@@ -256,12 +240,7 @@ def _ends(
 
 
 def _arm_colours(arms: int) -> list[str]:
-  return [_GREY] + [_BLUE] * (arms - 1)
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-  figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-  return figure, figure.subplots()
+  return [drawing.GREY] + [drawing.BLUE] * (arms - 1)
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:
@@ -285,16 +264,3 @@ def _label(place: float) -> str:
 
 def _short(name: str) -> str:
   return textwrap.shorten(name, 32, placeholder="…")
-
-
-def _svg(figure: Figure, name: str, title: str) -> str:
-  """Returns the figure as an SVG element, the same bytes every time."""
-  text = io.StringIO()
-  nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-  with mpl.rc_context({"svg.hashsalt": name}):
-    figure.savefig(text, format="svg", metadata=nothing)
-  svg = text.getvalue()
-  label = html.escape(title, quote=True)
-  return svg[svg.index("<svg") :].replace(
-    "<svg", f'<svg role="img" aria-label="{label}"', 1
-  )
