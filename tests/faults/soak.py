@@ -70,4 +70,4 @@ def soak(trial):
   for size, files in grown:
     trial.say(f"grown by {size:.1f} MiB and {files:.0f} open files")
   flat = sum(size < _SLACK and files < 8 for size, files in grown)
-  return report.Outcome(len(grown), flat, runs.lost(workdir))
+  return report.Outcome(len(grown), int(flat), runs.lost(workdir))
