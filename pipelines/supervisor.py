@@ -25,6 +25,7 @@ from pipelines.supervision import Supervise
 from pipelines.worker_process import WorkerProcess
 
 _WORTH_TELLING = 5.0  # seconds of silence
+_BEFORE = ("", "starting", outside.JOINING)  # phases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,8 @@ class Supervisor:
         return None  # the chief may still write
     if ended:
       return self._with_silent(causes.first(ended), running, now)
-    late = [w for w in running if self._silence(w, now) > self._limit(w)]
+    joined = [w for w in running if self._phase(w) not in _BEFORE]
+    late = [w for w in joined if self._silence(w, now) > self._limit(w)]
     if late:
       return self._silent(late, now)
     if now - self._started_at > self._charge.start_timeout:
@@ -165,11 +167,14 @@ class Supervisor:
     self._left_at = now if self._left_at is None else self._left_at
     return now - self._left_at > self._charge.rule.grace
 
+  def _phase(self, worker: WorkerProcess) -> str:
+    return self._heard[worker.index].beat.phase
+
   def _silence(self, worker: WorkerProcess, now: float) -> float:
     return now - self._heard[worker.index].at
 
   def _limit(self, worker: WorkerProcess) -> float:
-    if self._heard[worker.index].beat.phase == outside.TRAINING:
+    if self._phase(worker) == outside.TRAINING:
       return self._charge.rule.heartbeat_timeout
     # To read a checkpoint takes what it takes.
     return max(self._charge.rule.heartbeat_timeout, self._charge.start_timeout)
@@ -186,13 +191,13 @@ class Supervisor:
 
   def _missing(self, running: Sequence[WorkerProcess]) -> Cause | None:
     """Returns who has not come to join the group in time, if it waits."""
-    phases = {w.index: self._heard[w.index].beat.phase for w in running}
+    phases = [self._phase(worker) for worker in running]
     waited = f"within {self._charge.start_timeout:g} s (training.start_timeout)"
-    absent = [w for w in running if phases[w.index] in ("", "starting")]
+    absent = [w for w in running if self._phase(w) in _BEFORE[:2]]
     if absent:
       names = ", ".join(worker.name for worker in absent)
       return Cause(f"{names} did not come {waited}", absent[0].index)
-    if outside.JOINING not in phases.values():
+    if outside.JOINING not in phases:
       return None
     addresses = running[0].place.cluster.workers
     silent = [

@@ -173,6 +173,13 @@ def test_a_worker_that_never_comes_is_named(group):
   assert "group 0 worker 1 did not come within 50 s" in workers.said[0]
 
 
+def test_one_that_gives_no_sign_at_all_has_not_come_either(group):
+  workers = group()
+  workers.tell(0, "joining")
+  assert not workers.after(51)
+  assert "group 0 worker 1 did not come within 50 s" in workers.said[0]
+
+
 def test_one_of_another_host_is_named_by_its_address(group):
   workers = group()
   workers.tell(0, "joining")
