@@ -16,10 +16,7 @@ to its end says how it ended.
 
 import dataclasses
 import json
-import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +32,13 @@ from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report as quality_report
+from ctr_codistill.exporting import exports
+from ctr_codistill.exporting import versions
+from ctr_codistill.exporting.exports import About
+from ctr_codistill.exporting.judging import Judgement
 from pipelines import command
+from pipelines import demanded
+from pipelines import provenance
 from pipelines.bars import Bars
 
 REFUSED = 2
@@ -63,6 +66,10 @@ _GATE = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
   "output", None, "directory of this night's files; each night has its own"
 )
+_KEEP = flags.DEFINE_integer(
+  "keep", 3, "versions that a promotion leaves in --serving", lower_bound=1
+)
+flags.adopt_module_key_flags(demanded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +82,14 @@ class Night:
     limits: that must hold.
     serving: directory of the served model.
     output: directory of the night's files.
+    keep: versions that a promotion leaves there, 1 or more.
   """
 
   task: Task
   limits: gate.Limits
   serving: str
   output: pathlib.Path
+  keep: int = 3
 
 
 def main() -> int:
@@ -90,10 +99,10 @@ def main() -> int:
   output = pathlib.Path(_OUTPUT.value)
   layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   snapshots = begun(output, _SERVING.value, _CANDIDATE.value)
-  task = Task(snapshots, _INPUT.value, layout)
+  task = Task(snapshots, _INPUT.value, layout, **demanded.asked())
   with Bars() as bars:
     ended = run(
-      Night(task, limits, _SERVING.value, output),
+      Night(task, limits, _SERVING.value, output, _KEEP.value),
       progress=lambda rows: bars("predict", rows),
     )
   print("\n".join(ended["verdicts"] or ["nothing was served before"]))
@@ -111,9 +120,9 @@ def begun(
   """
   note = output / _NOTE
   if not note.exists():
-    versions = stamped.numbers(serving)
-    served = os.path.join(serving, str(versions[-1])) if versions else None
-    stamped.write_json(note, {"candidate": candidate, "served": served})
+    served = versions.in_place(serving)
+    begun_with = {"candidate": candidate, "served": served and str(served)}
+    stamped.write_json(note, begun_with)
   found = _read(note)
   return tuple(filter(None, (found["served"], candidate)))
 
@@ -135,12 +144,14 @@ def run(
   if "promoted" in note:
     return note
   done = parts.run(night.task, night.output / "predictions", progress=progress)
-  quality_report.write(quality_report.of(done.runs), night.output / "quality")
-  verdicts = _judged(night, list(done.runs.values()))
+  figures = quality_report.of(done.runs)
+  quality_report.write(figures, night.output / "quality")
+  judged = _judged(night, list(done.runs.values()))
   promoted = None
-  if all(verdict.holds for verdict in verdicts):
-    promoted = _promote(night.task.snapshots[-1], night.serving)
-  lines = [verdict.line for verdict in verdicts]
+  if judged is None or judged.holds:
+    measured = list(figures.values())[-1].quality.to_dict()
+    promoted = _promote(night, {"of": night.task.source, **measured}, judged)
+  lines = [verdict.line for verdict in judged.verdicts] if judged else []
   note |= {"verdicts": lines, "promoted": promoted}
   stamped.write_json(night.output / _NOTE, note)
   return note
@@ -150,21 +161,35 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
   return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _judged(night: Night, runs: list[str]) -> list[gate.Verdict]:
-  """Returns the verdict on each limit; none where nothing was served."""
+def _judged(night: Night, runs: list[str]) -> Judgement | None:
+  """Returns how both models differ, with the verdict on each limit.
+
+  None where nothing was served.
+  """
   if len(runs) < 2:
-    return []
+    return None
   found = facts.find(comparison.compare(runs))
   churn_report.write_found(found, night.output / "churn")
-  return gate.judge(found, night.limits)
+  return Judgement(found, tuple(gate.judge(found, night.limits)))
 
 
-def _promote(snapshot: str, serving: str) -> str:
-  """Makes the snapshot the next version; returns its directory."""
-  line = [sys.executable, "-m", "pipelines.export"]
-  line += [f"--snapshot={snapshot}", f"--output={serving}"]
-  done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
-  return done.stdout.strip().splitlines()[-1]
+def _promote(
+  night: Night, quality: Mapping[str, Any], judged: Judgement | None
+) -> str:
+  """Makes the candidate the next version; returns its directory."""
+  candidate, churn = night.task.snapshots[-1], night.output / "churn"
+  about = About(
+    source=candidate,
+    quality=quality,
+    churn=provenance.churn(str(churn / "churn.json")) if judged else None,
+    judged=provenance.judged(judged, night.task.source, night.serving),
+    experiment=provenance.experiment(candidate),
+  )
+  version = exports.export(
+    candidate, night.serving, about=about, demands=night.task.demands()
+  )
+  versions.keep(night.serving, night.keep)
+  return str(version)
 
 
 if __name__ == "__main__":

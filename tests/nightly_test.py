@@ -126,6 +126,9 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   ended = nightly.run(night)
   assert ended["promoted"] == str(clicks / "2"), ended
   assert stamped.verify(clicks / "2")["step"] == 2
+  card = json.loads((clicks / "2" / "assets.extra" / "export.json").read_text())
+  assert card["judged"]["verdicts"] == ended["verdicts"]
+  assert card["churn"]["mean_absolute"] > 0
   value = json.loads((output / "quality" / "quality.json").read_text())
   losses = [run["log_loss"] for run in value["runs"].values()]
   assert losses[1] < losses[0]  # effects drifted: yesterday's knows less
