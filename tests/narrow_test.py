@@ -33,9 +33,10 @@ def test_arithmetic_is_float32_of_rounded_weights(
   found = Snapshot(path)
   snapshot = Snapshot(wide)
   weights = [
-    tf.cast(tf.cast(v, tf.bfloat16), tf.float32) for v in snapshot._variables
+    tf.cast(tf.cast(v, tf.bfloat16), tf.float32)
+    for v in snapshot.graph.variables
   ]
-  for variable, weight in zip(snapshot._variables, weights):
+  for variable, weight in zip(snapshot.graph.variables, weights):
     variable.assign(weight)
   for output in ("logit", "probability"):
     assert np.array_equal(
@@ -44,7 +45,7 @@ def test_arithmetic_is_float32_of_rounded_weights(
     )
   for ids_only in (False, True):
     one = Snapshot(path, ids_only=ids_only)
-    assert {v.dtype for v in one._variables} == {tf.bfloat16}
+    assert {v.dtype for v in one.graph.variables} == {tf.bfloat16}
 
 
 def test_weights_take_half_the_bytes(prepared, schema, tmp_path):
