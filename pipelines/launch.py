@@ -15,8 +15,8 @@ from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
 from pipelines import processes
-from pipelines import supervision
 from pipelines.display import Display
+from pipelines.supervising import supervision
 
 _DATA = flags.DEFINE_string(
   "data", None, "directory that prepare wrote, here or s3://"

@@ -14,14 +14,14 @@ from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir as workdirs
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
-from pipelines import ports
-from pipelines import worker_process
 from pipelines.display import Display
-from pipelines.events import Events
-from pipelines.supervision import Supervise
-from pipelines.supervisor import Charge
-from pipelines.supervisor import Supervisor
-from pipelines.worker_process import WorkerProcess
+from pipelines.supervising import ports
+from pipelines.supervising import worker_process
+from pipelines.supervising.events import Events
+from pipelines.supervising.supervision import Supervise
+from pipelines.supervising.supervisor import Charge
+from pipelines.supervising.supervisor import Supervisor
+from pipelines.supervising.worker_process import WorkerProcess
 
 _POLL_SECONDS = 0.2
 

@@ -28,8 +28,8 @@ from ctr_codistill.training.workdir import Place
 from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
-from pipelines import heart
 from pipelines import surroundings
+from pipelines.supervising import heart
 
 _DATA = flags.DEFINE_string(
   "data", None, "directory that prepare wrote, here or s3://"

@@ -14,7 +14,7 @@ import pytest
 from ctr_codistill import config
 from ctr_codistill import stamped
 from ctr_codistill.evaluation import curves
-from pipelines.supervision import Supervise
+from pipelines.supervising.supervision import Supervise
 
 STEPS = 24
 FLAGS = [

@@ -13,7 +13,7 @@ import launching
 import pytest
 
 from ctr_codistill import stamped
-from pipelines import ports
+from pipelines.supervising import ports
 
 FLAGS = (
   *launching.TINY,

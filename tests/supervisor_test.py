@@ -11,17 +11,17 @@ import pytest
 from ctr_codistill.errors import InputError
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
-from pipelines import heart
-from pipelines.events import Events
-from pipelines.supervision import Supervise
-from pipelines.supervisor import Charge
-from pipelines.supervisor import Supervisor
-from pipelines.worker_process import WorkerProcess
+from pipelines.supervising import heart
+from pipelines.supervising.events import Events
+from pipelines.supervising.supervision import Supervise
+from pipelines.supervising.supervisor import Charge
+from pipelines.supervising.supervisor import Supervisor
+from pipelines.supervising.worker_process import WorkerProcess
 
 # It says what it is told to, and ends as it is told to.
 SCRIPT = """
 import os, sys
-from pipelines import heart
+from pipelines.supervising import heart
 pulse = heart.Heart(int(sys.argv[1]))
 for line in sys.stdin:
   word, _, rest = line.strip().partition(" ")

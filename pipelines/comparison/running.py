@@ -28,7 +28,7 @@ from ctr_codistill.trust.demands import Demands
 from pipelines import processes
 from pipelines.display import Display
 from pipelines.processes import Plan
-from pipelines.supervision import Supervise
+from pipelines.supervising.supervision import Supervise
 
 SERVED_GROUP = 0
 _RATE, _LOSS = "examples_per_second", "validation/log_loss"

@@ -21,8 +21,8 @@ from ctr_codistill import config
 from ctr_codistill.training import outside
 from ctr_codistill.training.workdir import Place
 from pipelines import config_flags
-from pipelines import heart
-from pipelines.heart import Beat
+from pipelines.supervising import heart
+from pipelines.supervising.heart import Beat
 
 _PR_SET_PDEATHSIG = 1
 

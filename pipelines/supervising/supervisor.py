@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import outside
-from pipelines import causes
 from pipelines import command
-from pipelines import ports
-from pipelines.causes import Cause
-from pipelines.events import Event
-from pipelines.events import Events
-from pipelines.heart import Beat
-from pipelines.supervision import Supervise
-from pipelines.worker_process import WorkerProcess
+from pipelines.supervising import causes
+from pipelines.supervising import ports
+from pipelines.supervising.causes import Cause
+from pipelines.supervising.events import Event
+from pipelines.supervising.events import Events
+from pipelines.supervising.heart import Beat
+from pipelines.supervising.supervision import Supervise
+from pipelines.supervising.worker_process import WorkerProcess
 
 _WORTH_TELLING = 5.0  # seconds of silence
 _BEFORE = ("", "starting", outside.JOINING)  # phases

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 
 from pipelines import command
-from pipelines.worker_process import WorkerProcess
+from pipelines.supervising.worker_process import WorkerProcess
 
 _CONSEQUENCES = ("UnavailableError", "DeadlineExceededError", "CancelledError")
 _LATE = "Timeout ("  # what strategy.start leaves

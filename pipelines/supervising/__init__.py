@@ -1,0 +1,1 @@
+"""What looks after the processes of a run: see docs/faults.md."""
