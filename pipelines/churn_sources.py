@@ -38,7 +38,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 _REPEATS = flags.DEFINE_integer(
   "repeats",
-  5,
+  4,
   "of each source, each with seeds of its own: what intervals count",
   lower_bound=2,
 )
