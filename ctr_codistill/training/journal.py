@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ctr_codistill import stamped
+from ctr_codistill.training import scalars
 from ctr_codistill.training.strategy import Agreement
 from ctr_codistill.training.workdir import PROGRESS
 
@@ -97,9 +98,9 @@ class Journal:
     found = {name: v for name, v in values.items() if not np.isnan(v)}
 
     def write() -> None:
-      with self._writer.as_default(step=step):
+      with self._writer.as_default(step=scalars.tensor(step, tf.int64)):
         for name, value in found.items():
-          tf.summary.scalar(name, value)
+          tf.summary.scalar(name, scalars.tensor(value))
 
     self._try("scalars", write)
 
