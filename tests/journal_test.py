@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def make(tmp_path, clock):
       batch_size=10,
       stop=8,
       clock=clock,
+      now=lambda: 1.5e9,
       is_chief=is_chief,
     )
 
@@ -178,3 +180,12 @@ def test_losses_are_kept_exactly(make, clock, tmp_path):
   journal.close()
   found = _scalars(tmp_path)["loss/label"]
   np.testing.assert_allclose(list(found.values()), values / 10, rtol=1e-6)
+
+
+def test_what_was_logged_is_held_by_nothing(make):
+  journal = make()
+  step, value = int("123456"), float("0.4321")
+  before = sys.getrefcount(step), sys.getrefcount(value)
+  journal.scalars(step, {"loss": value})
+  assert (sys.getrefcount(step), sys.getrefcount(value)) == before
+  journal.close()

@@ -206,6 +206,7 @@ def test_a_journal_does_without_a_disk(disk, caplog):
     batch_size=16,
     stop=100,
     clock=lambda: 0.0,
+    now=lambda: 1.5e9,
     is_chief=True,
   )
   mend = _break("full", disk)

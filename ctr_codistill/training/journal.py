@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ctr_codistill import stamped
+from ctr_codistill.training.events import Events
 from ctr_codistill.training.strategy import Agreement
 from ctr_codistill.training.workdir import PROGRESS
 
@@ -50,9 +51,21 @@ class Journal:
     batch_size: int,
     stop: int,
     clock: Callable[[], float],
+    now: Callable[[], float],
     is_chief: bool,
   ):
-    """Writes below `folder`; `stop` is the last step, `clock` gives seconds."""
+    """Has written nothing yet.
+
+    Args:
+      folder: to write below.
+      agreement: of the group.
+      batch_size: examples a step, over all workers.
+      stop: the last step.
+      clock: gives seconds, of a clock that is never set.
+      now: gives seconds since 1970, for the event file.
+      is_chief: whether to write at all.
+    """
+    self._now = now
     self._folder, self._agreement, self._clock = folder, agreement, clock
     self._batch_size, self._stop = batch_size, stop
     self._entries: list[Entry] = []
@@ -60,11 +73,7 @@ class Journal:
     self._rate = float("nan")
     self._failing: set[str] = set()
     self._progress: dict = {"state": "starting", "step": 0, "steps": stop}
-    self._writer = (
-      tf.summary.create_file_writer(str(folder / "events"))
-      if is_chief
-      else None
-    )
+    self._writer = Events(folder / "events", now()) if is_chief else None
     self._write_progress()
 
   def add(self, entry: Entry) -> None:
@@ -96,12 +105,8 @@ class Journal:
       return
     found = {name: v for name, v in values.items() if not np.isnan(v)}
 
-    def write() -> None:
-      with self._writer.as_default(step=step):
-        for name, value in found.items():
-          tf.summary.scalar(name, value)
-
-    self._try("scalars", write)
+    now = self._now()
+    self._try("scalars", lambda: self._writer.scalars(step, found, now))
 
   def note(self, **values: object) -> None:
     """Adds values to the progress file; the chief alone does."""

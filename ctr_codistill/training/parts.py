@@ -121,6 +121,7 @@ def build(
     batch_size=training.batch_size,
     stop=claim.steps,
     clock=outside.ticks,
+    now=outside.clock,
     is_chief=place.cluster.is_chief,
   )
   served = Served(

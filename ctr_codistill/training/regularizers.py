@@ -16,6 +16,7 @@ from ctr_codistill import config
 from ctr_codistill.course import Course
 from ctr_codistill.criteo import labels
 from ctr_codistill.criteo.records import Shards
+from ctr_codistill.training import scalars
 
 NONE: Mapping[str, tf.Tensor] = {}
 """The values of a training that nothing regularises."""
@@ -42,7 +43,7 @@ class Regularizers:
     With dropout also "noise", int32 `[2]`: the seed of what this step drops.
     """
     found = {
-      name: tf.constant(course.at(step, steps=self.steps), tf.float32)
+      name: scalars.tensor(course.at(step, steps=self.steps))
       for name, course in self.courses.items()
     }
     if "dropout" in found:

@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from ctr_codistill.training import scalars
+
 
 class Served:
   """A trained model as it is, or the average of its weights.
@@ -66,7 +68,7 @@ class Served:
     k = -(-step // self._every)
     keep = min(self._decay, (k - 1) / (k + 1))
     if keep:
-      self._mix(tf.constant(1 - keep, tf.float32))
+      self._mix(scalars.tensor(1 - keep))
     else:
       self._take()
 

@@ -17,6 +17,7 @@ from ctr_codistill.models import noise
 from ctr_codistill.models.noise import Noise
 from ctr_codistill.models.optimizers import Optimizers
 from ctr_codistill.training import regularizers
+from ctr_codistill.training import scalars
 
 
 class Trainer:
@@ -86,8 +87,7 @@ class Trainer:
       and how many of them were taught; and the logits before the update,
       `[batch]`.
     """
-    weight = tf.constant(weight, tf.float32)
-    return self._step(rows, teacher, weight, dict(values))
+    return self._step(rows, teacher, scalars.tensor(weight), dict(values))
 
   def _replicated(self, *given: object) -> tuple[tf.Tensor, tf.Tensor]:
     return self._strategy.run(self._replica, given)

@@ -140,7 +140,7 @@ class Worker:
     # The first one is compiled, which takes as long as to build the model.
     first = step == self._start
     self._outside.beat(outsides.BUILDING if first else outsides.TRAINING, step)
-    rows = tf.constant(rows)
+    rows = tf.raw_ops.Identity(input=rows)  # tf.constant: see `scalars`
     opinion = self._opinions(step, rows)
     terms, logit = self._parts.trainer.step(
       rows, opinion.logit, opinion.weight, self._parts.regularizers.at(step)
