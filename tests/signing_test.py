@@ -173,7 +173,10 @@ def test_a_group_may_read_it_as_a_cluster_mounts_secrets(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_key_of_another_user_is_refused(tmp_path):
-  os.chown(_key(tmp_path), 12345, 0)
+  try:
+    os.chown(_key(tmp_path), 12345, 0)
+  except OSError as error:  # a sandbox in which there is one user
+    pytest.skip(f"no file can be given away here: {error}")
   with pytest.raises(InputError, match="belongs to user 12345"):
     keys.read(tmp_path / "key")
 

@@ -49,7 +49,7 @@ def test_another_experiment_s_directory_names_what_differs(place):
   )
   said = (
     r"run is of another experiment \(model.hidden: \(256, 128\) against "
-    r"\(8,\); training.seed: 0 against 5\); take another --workdir"
+    r"\(8,\); training.seed: 0 against 5\); take another directory"
   )
   with pytest.raises(InputError, match=said):
     workdir.claim(place, other)

@@ -6,7 +6,9 @@ knows neither.
 
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from ctr_codistill.codistill.column import Reduction
@@ -116,12 +118,17 @@ class FromPredictions:
     if not heard.weight:
       return Opinion(tf.fill([len(rows)], _NAN), staleness_steps=oldest)
     peers = self._exchange.peers
-    shares = tf.constant([heard.shares.get(peer, 0.0) for peer in peers])
+    shares = [heard.shares.get(peer, 0.0) for peer in peers]
     # Who is not heard may have left something all the same.
     logits[[peer not in heard.shares for peer in peers]] = _NAN
-    said = self._reduce(tf.constant(logits), shares)
+    said = self._reduce(_tensor(logits), _tensor(shares))
     return Opinion(said, heard.weight, oldest)
 
   def hear(self, step: int, logit: tf.Tensor) -> None:
     """Leaves the student's own logits `[batch]` of the batch of `step`."""
     self._exchange.leave(step, logit.numpy())
+
+
+def _tensor(values: Sequence) -> tf.Tensor:
+  """Returns float32 `values`; tf.constant would lose memory, see `scalars`."""
+  return tf.raw_ops.Identity(input=np.asarray(values, np.float32))

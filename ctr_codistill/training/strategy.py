@@ -188,7 +188,9 @@ class Agreement:
     """Returns the sum over workers of float64 `[n]`; all must call it."""
     if self._alone:
       return values
-    return self._sum(tf.constant(values, tf.float64)).numpy()
+    # tf.constant would lose memory with every call, see `scalars`.
+    given = tf.raw_ops.Identity(input=np.asarray(values, np.float64))
+    return self._sum(given).numpy()
 
   def chosen(
     self, count: int, choose: Callable[[], Sequence[int]]

@@ -221,5 +221,5 @@ def _claim_workdir(
   if different:
     raise InputError(
       f"the work directory {workdir} is of another experiment "
-      f"({'; '.join(different)}); take another --workdir"
+      f"({'; '.join(different)}); take another directory"
     )
