@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import launching
@@ -280,3 +281,11 @@ def test_help_lists_a_flag_for_every_field():
   for section, value in sections.items():
     for name in vars(value):
       assert f"--{section}.{name}" in said or f"]{section}.{name}" in said
+
+
+def test_all_faults_of_the_long_part_can_be_loaded(tmp_path):
+  script = launching.ROOT / "tests" / "faults" / "run.py"
+  if not script.exists():
+    pytest.skip("tests/faults is not here, as in the sandbox of bazel")
+  flags = ["--only=none of these", f"--output={tmp_path / 'report.json'}"]
+  subprocess.run([sys.executable, script, *flags], check=True)

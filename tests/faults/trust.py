@@ -7,7 +7,7 @@ from faults import report
 from ctr_codistill import keys
 from ctr_codistill import snapshots
 from ctr_codistill.errors import InputError
-from ctr_codistill.serving import export
+from ctr_codistill.exporting.exports import export
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.trust.demands import Demands
 
