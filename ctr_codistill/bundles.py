@@ -1,6 +1,8 @@
 """Weights in a checkpoint's files, in the order of a module's list.
 
-They are written from tensors and read into tensors, without a graph.
+They are written from tensors and read into tensors, without a graph. Names go
+in as arrays: TensorFlow keeps each Python string for ever, a kilobyte a call
+(its issue 68196).
 """
 
 import pathlib
@@ -8,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ctr_codistill.errors import InputError
@@ -38,10 +41,10 @@ def write(
   names = [*_names(len(weights)), _OBJECTS]
   with tf.device("CPU:0"):
     tf.raw_ops.SaveV2(
-      prefix=_prefix(path),
-      tensor_names=names,
-      shape_and_slices=[""] * len(names),
-      tensors=[*weights, tf.constant(said)],
+      prefix=np.array(_prefix(path)),
+      tensor_names=np.array(names),
+      shape_and_slices=np.array([""] * len(names)),
+      tensors=[*weights, tf.raw_ops.Identity(input=np.array(said, object))],
     )
 
 
@@ -75,9 +78,9 @@ def read(
     return []  # a model without weights; to restore nothing is an error
   with tf.device("CPU:0"):
     return tf.raw_ops.RestoreV2(
-      prefix=_prefix(path),
-      tensor_names=names,
-      shape_and_slices=[""] * len(names),
+      prefix=np.array(_prefix(path)),
+      tensor_names=np.array(names),
+      shape_and_slices=np.array([""] * len(names)),
       dtypes=[types[name] for name in names],
     )
 
