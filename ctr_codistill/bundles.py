@@ -63,9 +63,7 @@ def read(
   Raises:
     InputError: they are larger than their files, or not as wanted.
   """
-  reader = tf.train.load_checkpoint(_prefix(path))
-  types = reader.get_variable_to_dtype_map()
-  shapes = reader.get_variable_to_shape_map()
+  shapes, types = _declared(path)
   held = sum(f["bytes"] for n, f in files.items() if n.startswith(FOLDER + "/"))
   sizes.check_variables(shapes, types, held)
   names = _names(len(types) - 1)
@@ -83,6 +81,21 @@ def read(
       shape_and_slices=np.array([""] * len(names)),
       dtypes=[types[name] for name in names],
     )
+
+
+def declared(path: pathlib.Path) -> Kinds:
+  """Returns shape and type of each of the weights below `path`, unread."""
+  shapes, types = _declared(path)
+  names = _names(len(types) - 1)
+  return [(tf.TensorShape(shapes[n]), types[n]) for n in names]
+
+
+def _declared(path: pathlib.Path) -> tuple[dict[str, list[int]], dict]:
+  reader = tf.train.load_checkpoint(_prefix(path))
+  return (
+    reader.get_variable_to_shape_map(),
+    reader.get_variable_to_dtype_map(),
+  )
 
 
 def _said(kinds: Kinds) -> str:

@@ -6,14 +6,12 @@ graph and the weights are the snapshot's own files, bit for bit.
 """
 
 import dataclasses
-import math
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
+from ctr_codistill import bundles
 from ctr_codistill import loading
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
@@ -31,8 +29,6 @@ from ctr_codistill.trust import demands as trust
 from ctr_codistill.trust.demands import Demands
 
 REPORT = "export.json"
-_VARIABLES = "variables/variables"
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,14 +128,10 @@ def _made(snapshot: pathlib.Path, schema: Schema) -> RawRows:
 
 
 def _weights(path: pathlib.Path) -> dict[str, Any]:
-  reader = tf.train.load_checkpoint(str(path / _VARIABLES))
-  shapes = reader.get_variable_to_shape_map()
-  shapes.pop(_OBJECTS, None)
-  types = reader.get_variable_to_dtype_map()
-  kinds = sorted({types[name].name for name in shapes})
+  kinds = bundles.declared(path)
   return {
-    "weights": " and ".join(kinds),
-    "parameters": sum(math.prod(shape) for shape in shapes.values()),
+    "weights": " and ".join(sorted({dtype.name for _, dtype in kinds})),
+    "parameters": sum(shape.num_elements() for shape, _ in kinds),
     "bytes": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
   }
 

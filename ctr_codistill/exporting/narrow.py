@@ -10,6 +10,7 @@ need not be there.
 
 import os
 import pathlib
+import shutil
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from ctr_codistill import bundles
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
@@ -24,7 +26,6 @@ from ctr_codistill.exporting import versions
 from ctr_codistill.keys import Key
 
 MODEL = "saved_model.pb"
-_VARIABLES = "variables/variables"
 _WIDE, _NARROW = types_pb2.DT_FLOAT, types_pb2.DT_BFLOAT16
 _READS = {"ReadVariableOp": "value", "ResourceGather": "output"}
 """What reads a variable, and how a function names what it read."""
@@ -49,7 +50,7 @@ def write(
     InputError: it uses its variables in a way that is not known.
   """
   snapshot = pathlib.Path(snapshot)
-  facts = stamped.verify(snapshot, key)
+  manifest = stamped.verified(snapshot, key)
 
   def fill(path: pathlib.Path) -> None:
     versions.copy(snapshot, path)
@@ -58,32 +59,15 @@ def write(
         _narrow_model(graph / MODEL)
         # A sum of the graph, which TensorFlow makes without it.
         (graph / "fingerprint.pb").unlink(missing_ok=True)
-    _narrow_variables(snapshot / _VARIABLES, path / _VARIABLES)
+    weights = map(_narrowed, bundles.read(snapshot, manifest.files))
+    shutil.rmtree(path / bundles.FOLDER)
+    bundles.write(path, list(weights), bundles.objects(snapshot))
 
-  return stamped.write(target, fill, facts, key=key)
+  return stamped.write(target, fill, manifest.facts, key=key)
 
 
-def _narrow_variables(source: pathlib.Path, target: pathlib.Path) -> None:
-  types = tf.train.load_checkpoint(str(source)).get_variable_to_dtype_map()
-  names = sorted(types)
-  with tf.device("CPU:0"):
-    tensors = tf.raw_ops.RestoreV2(
-      prefix=str(source),
-      tensor_names=names,
-      shape_and_slices=[""] * len(names),
-      dtypes=[types[name] for name in names],
-    )
-    for i, tensor in enumerate(tensors):
-      if tensor.dtype == tf.float32:
-        tensors[i] = tf.cast(tensor, tf.bfloat16)
-    for old in target.parent.glob("variables.*"):
-      old.unlink()
-    tf.raw_ops.SaveV2(
-      prefix=str(target),
-      tensor_names=names,
-      shape_and_slices=[""] * len(names),
-      tensors=tensors,
-    )
+def _narrowed(weight: tf.Tensor) -> tf.Tensor:
+  return tf.cast(weight, tf.bfloat16) if weight.dtype == tf.float32 else weight
 
 
 def _narrow_model(path: pathlib.Path) -> None:

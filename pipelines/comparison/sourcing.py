@@ -24,6 +24,7 @@ from ctr_codistill.evaluation.page import Section
 from ctr_codistill.training import verifying
 from pipelines.comparison import running
 from pipelines.comparison import sources
+from pipelines.comparison.comparing import Outcome
 from pipelines.comparison.running import Folder
 from pipelines.comparison.sources import Setting
 from pipelines.comparison.sources import Source
@@ -36,14 +37,6 @@ _LEAD = (
   " {validation:,} rows that came after them. All trainings repeat to"
   " the bit: what a row changes is all that differs between its two trainings."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-  """A table for the terminal, and why trainings failed, by their names."""
-
-  text: str
-  failed: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
