@@ -3,7 +3,6 @@
 import functools
 import gzip
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -17,7 +16,6 @@ from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation.plans import Task
 
 pytest.importorskip("apache_beam", reason="Beam is an optional requirement")
-grpc = pytest.importorskip("grpc")
 
 ROOT = pathlib.Path(__file__).parents[1]
 _DIRECT = functools.partial(beam_parts.score, flags=("--runner=DirectRunner",))
@@ -118,26 +116,6 @@ def test_a_damaged_file_is_said_in_the_words_of_the_local_job(
   with pytest.raises(InputError, match=r"b\.tsv\.gz"):
     parts.run(own, tmp_path / "out", score=damaged)
   assert not list((tmp_path / "out").rglob("*.parquet"))
-
-
-@pytest.fixture(scope="module")
-def job_server():
-  """The address of a job server that is a process of its own."""
-  with socket.socket() as found:
-    found.bind(("127.0.0.1", 0))
-    port = found.getsockname()[1]
-  module = "apache_beam.runners.portability.local_job_service_main"
-  server = subprocess.Popen(
-    [sys.executable, "-m", module, f"--port={port}"],
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.DEVNULL,
-  )
-  address = f"localhost:{port}"
-  with grpc.insecure_channel(address) as channel:
-    grpc.channel_ready_future(channel).result(timeout=120)
-  yield address
-  server.kill()
-  server.wait()
 
 
 def test_a_job_server_writes_the_same_bytes(task, local, job_server, tmp_path):

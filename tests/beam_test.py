@@ -5,11 +5,9 @@ import itertools
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
-import grpc
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -104,26 +102,6 @@ def local(inputs, tmp_path_factory):
 def test_the_direct_runner_writes_the_same_bytes(inputs, local, tmp_path):
   _prepare(inputs, tmp_path / "out", _beam())
   assert _tree(tmp_path / "out") == local
-
-
-@pytest.fixture(scope="module")
-def job_server():
-  """The address of a job server that is a process of its own."""
-  with socket.socket() as found:
-    found.bind(("127.0.0.1", 0))
-    port = found.getsockname()[1]
-  module = "apache_beam.runners.portability.local_job_service_main"
-  server = subprocess.Popen(
-    [sys.executable, "-m", module, f"--port={port}"],
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.DEVNULL,
-  )
-  address = f"localhost:{port}"
-  with grpc.insecure_channel(address) as channel:
-    grpc.channel_ready_future(channel).result(timeout=120)
-  yield address
-  server.kill()
-  server.wait()
 
 
 def test_a_job_server_writes_the_same_bytes(

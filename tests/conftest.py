@@ -8,6 +8,9 @@ before it (it chooses the Keras), here for all tests.
 
 import contextlib
 import resource
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -148,3 +151,25 @@ def full_disk():
       resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
   return limit
+
+
+@pytest.fixture(scope="session")
+def job_server():
+  """The address of a job server of Beam that is a process of its own."""
+  import grpc
+
+  with socket.socket() as found:
+    found.bind(("127.0.0.1", 0))
+    port = found.getsockname()[1]
+  module = "apache_beam.runners.portability.local_job_service_main"
+  server = subprocess.Popen(
+    [sys.executable, "-m", module, f"--port={port}"],
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  address = f"localhost:{port}"
+  with grpc.insecure_channel(address) as channel:
+    grpc.channel_ready_future(channel).result(timeout=120)
+  yield address
+  server.kill()
+  server.wait()

@@ -115,15 +115,6 @@ def build(
     outside.ticks,
     sleep,
   )
-  journal = Journal(
-    place.folder,
-    agreement,
-    batch_size=training.batch_size,
-    stop=claim.steps,
-    clock=outside.ticks,
-    now=outside.clock,
-    is_chief=place.cluster.is_chief,
-  )
   served = Served(
     trainer.model,
     strategy,
@@ -141,18 +132,42 @@ def build(
     model=model,
     trainer=trainer,
     teaching=teaching.build(setting),
-    journal=journal,
+    journal=_journal(claim, place, agreement, outside),
     served=served,
     pause=pause,
-    checkpoints=Checkpoints(
-      workdir.checkpoints_folder(place.workdir, place.group),
-      keep=_KEPT_CHECKPOINTS,
-      key=claim.key,
-      sleep=pause,
-      model=trainer.model,
-      optimizer=trainer.optimizer,
-      **served.state,
-    ),
+    checkpoints=_checkpoints(claim, place, trainer, served, pause),
+  )
+
+
+def _journal(
+  claim: Claim, place: Place, agreement: Agreement, outside: Outside
+) -> Journal:
+  return Journal(
+    place.folder,
+    agreement,
+    batch_size=claim.experiment.training.batch_size,
+    stop=claim.steps,
+    clock=outside.ticks,
+    now=outside.clock,
+    is_chief=place.cluster.is_chief,
+  )
+
+
+def _checkpoints(
+  claim: Claim,
+  place: Place,
+  trainer: Trainer,
+  served: Served,
+  pause: Callable[[float], None],
+) -> Checkpoints:
+  return Checkpoints(
+    workdir.checkpoints_folder(place.workdir, place.group),
+    keep=_KEPT_CHECKPOINTS,
+    key=claim.key,
+    sleep=pause,
+    model=trainer.model,
+    optimizer=trainer.optimizer,
+    **served.state,
   )
 
 

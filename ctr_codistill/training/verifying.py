@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from ctr_codistill.errors import InputError
@@ -65,22 +66,20 @@ def _verdict(one: pathlib.Path, other: pathlib.Path) -> Verdict:
       )
   expected = _expected(ours)
   if partings:
-    first = min(partings, key=lambda parting: (parting.step, parting.group))
-    said = (
-      f"differ first at step {first.step}, group {first.group}, variable "
-      f"{first.variable}"
-    )
-    return Verdict(DIFFERENT, (said, expected))
+    return _parted(partings, expected)
   if unequal:
-    return Verdict(
-      INCOMPARABLE,
-      (
-        f"cannot be compared to their ends, are equal in {common} snapshots:",
-        *unequal,
-        expected,
-      ),
-    )
+    said = f"cannot be compared to their ends, are equal in {common} snapshots:"
+    return Verdict(INCOMPARABLE, (said, *unequal, expected))
   return Verdict(EQUAL, (f"equal in {common} snapshots", expected))
+
+
+def _parted(partings: Sequence[_Parting], expected: str) -> Verdict:
+  first = min(partings, key=lambda parting: (parting.step, parting.group))
+  said = (
+    f"differ first at step {first.step}, group {first.group}, variable "
+    f"{first.variable}"
+  )
+  return Verdict(DIFFERENT, (said, expected))
 
 
 def _groups(found: Mapping[str, Any], root: pathlib.Path) -> int:
