@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ctr_codistill import tensors
 from ctr_codistill.errors import InputError
 from ctr_codistill.trust import sizes
 
@@ -44,7 +45,7 @@ def write(
       prefix=np.array(_prefix(path)),
       tensor_names=np.array(names),
       shape_and_slices=np.array([""] * len(names)),
-      tensors=[*weights, tf.raw_ops.Identity(input=np.array(said, object))],
+      tensors=[*weights, tensors.of(said, object)],
     )
 
 

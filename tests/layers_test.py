@@ -27,6 +27,7 @@ RANKS = {
   "places": 0,
   "remote": 0,
   "stamped": 0,
+  "tensors": 0,
   "topology": 0,
   "trust": 0.5,
   "bundles": 0.6,

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from ctr_codistill import snapshots
+from ctr_codistill import tensors
 from ctr_codistill.criteo import encoding
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import schema as schemas
@@ -110,8 +110,8 @@ class Predictor:
       none = np.zeros((CHUNK_ROWS - count, rows.shape[1]), rows.dtype)
       rows = np.concatenate([rows, none])
     found = self._snapshot.predict_ids(
-      numeric=tf.constant(rows[:, 1:first]),
-      categorical=tf.constant(rows[:, first:]),
+      numeric=tensors.of(rows[:, 1:first]),
+      categorical=tensors.of(rows[:, first:]),
     )
     return found["probability"].numpy()[:count]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from ctr_codistill import stamped
+from ctr_codistill import tensors
 from ctr_codistill.errors import InputError
 from ctr_codistill.keys import Key
 from ctr_codistill.manifests import TornError
@@ -44,6 +45,8 @@ class Checkpoints:
     """
     self._root, self._keep, self._key, self._sleep = root, keep, key, sleep
     self._checkpoint = tf.train.Checkpoint(**state)
+    # Written outside a function it would lose memory, see `tensors`.
+    self._write = tf.function(self._checkpoint.write, autograph=False)
 
   def save(self, step: int) -> None:
     """Writes checkpoint `step`, for the chief alone; a good one there stays.
@@ -91,7 +94,7 @@ class Checkpoints:
     if not stamped.is_stamped(path):
       stamped.write(
         path,
-        lambda d: self._checkpoint.write(str(d / _STATE)),
+        lambda d: self._write(tensors.of(str(d / _STATE))),
         self._facts(step),
         key=self._key,
       )

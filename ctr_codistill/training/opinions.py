@@ -5,12 +5,13 @@ knows neither.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from ctr_codistill import tensors
 from ctr_codistill.codistill.column import Reduction
 from ctr_codistill.codistill.listening import Listening
 from ctr_codistill.codistill.prediction_exchange import PredictionExchange
@@ -63,7 +64,11 @@ class FromSnapshots:
       taught_share: f, in (0, 1].
       clock: gives seconds since 1970.
     """
-    self._teacher, self._features = teacher, features
+    self._teacher = teacher
+    # Outside a function each slice would lose memory, see `tensors`.
+    self._asked_of = tf.function(
+      lambda rows, count: features(rows[:count]), autograph=False
+    )
     self._listening, self._taught_share = listening, taught_share
     self._clock = clock
 
@@ -75,9 +80,9 @@ class FromSnapshots:
     heard = self._listening(step, stale, fixed=fixed)
     batch = len(rows)
     asked = max(1, round(self._taught_share * batch))
-    said = tf.fill([batch - asked if heard.weight else batch], _NAN)
+    said = _silence(batch - asked if heard.weight else batch)
     if heard.weight:
-      answer = self._teacher(self._features(rows[:asked]), heard.shares)
+      answer = self._teacher(self._asked_of(rows, asked), heard.shares)
       said = tf.concat([answer, said], 0)
     then = [used[peer].facts["published"] for peer in heard.shares]
     return Opinion(
@@ -116,12 +121,13 @@ class FromPredictions:
     heard = self._listening(step, stale)
     oldest = max((stale[peer] for peer in heard.shares), default=_NAN)
     if not heard.weight:
-      return Opinion(tf.fill([len(rows)], _NAN), staleness_steps=oldest)
+      return Opinion(_silence(len(rows)), staleness_steps=oldest)
     peers = self._exchange.peers
     shares = [heard.shares.get(peer, 0.0) for peer in peers]
     # Who is not heard may have left something all the same.
     logits[[peer not in heard.shares for peer in peers]] = _NAN
-    said = self._reduce(_tensor(logits), _tensor(shares))
+    logits, shares = (tensors.of(v, np.float32) for v in (logits, shares))
+    said = self._reduce(logits, shares)
     return Opinion(said, heard.weight, oldest)
 
   def hear(self, step: int, logit: tf.Tensor) -> None:
@@ -129,6 +135,7 @@ class FromPredictions:
     self._exchange.leave(step, logit.numpy())
 
 
-def _tensor(values: Sequence) -> tf.Tensor:
-  """Returns float32 `values`; tf.constant would lose memory, see `scalars`."""
-  return tf.raw_ops.Identity(input=np.asarray(values, np.float32))
+@functools.lru_cache
+def _silence(rows: int) -> tf.Tensor:
+  """Returns what nobody says of so many rows."""
+  return tf.fill([rows], _NAN)

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill import tensors
 from ctr_codistill.course import Course
 from ctr_codistill.criteo import labels
 from ctr_codistill.criteo.records import Shards
-from ctr_codistill.training import scalars
 
 NONE: Mapping[str, tf.Tensor] = {}
 """The values of a training that nothing regularises."""
@@ -43,11 +43,11 @@ class Regularizers:
     With dropout also "noise", int32 `[2]`: the seed of what this step drops.
     """
     found = {
-      name: scalars.tensor(course.at(step, steps=self.steps))
+      name: tensors.of(course.at(step, steps=self.steps), np.float32)
       for name, course in self.courses.items()
     }
     if "dropout" in found:
-      found["noise"] = tf.constant(np.array([self.seed, step], np.int32))
+      found["noise"] = tensors.of([self.seed, step], np.int32)
     return found
 
   def smoothed_to(self, shards: Shards) -> float:

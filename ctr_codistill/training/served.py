@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from ctr_codistill.training import scalars
+from ctr_codistill import tensors
 
 
 class Served:
@@ -68,7 +68,7 @@ class Served:
     k = -(-step // self._every)
     keep = min(self._decay, (k - 1) / (k + 1))
     if keep:
-      self._mix(scalars.tensor(1 - keep))
+      self._mix(tensors.of(1 - keep, np.float32))
     else:
       self._take()
 
@@ -102,7 +102,7 @@ class Served:
     run = tf.function(
       lambda rows: self._strategy.run(replica, [rows]), autograph=False
     )
-    return lambda rows: run(tf.constant(rows)).numpy()
+    return lambda rows: run(tensors.of(rows)).numpy()
 
   def _take(self) -> None:
     for own, new in zip(self.model.weights, self._trained, strict=True):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ctr_codistill import tensors
 from ctr_codistill.errors import InputError
 from ctr_codistill.errors import PassingError
 
@@ -188,9 +189,7 @@ class Agreement:
     """Returns the sum over workers of float64 `[n]`; all must call it."""
     if self._alone:
       return values
-    # tf.constant would lose memory with every call, see `scalars`.
-    given = tf.raw_ops.Identity(input=np.asarray(values, np.float64))
-    return self._sum(given).numpy()
+    return self._sum(tensors.of(values, np.float64)).numpy()
 
   def chosen(
     self, count: int, choose: Callable[[], Sequence[int]]

@@ -8,16 +8,17 @@ weight traces nothing again. What regularises is scalar tensors likewise.
 from collections.abc import Callable
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from ctr_codistill import tensors
 from ctr_codistill.codistill import loss
 from ctr_codistill.codistill.loss import Divergence
 from ctr_codistill.models import noise
 from ctr_codistill.models.noise import Noise
 from ctr_codistill.models.optimizers import Optimizers
 from ctr_codistill.training import regularizers
-from ctr_codistill.training import scalars
 
 
 class Trainer:
@@ -87,7 +88,8 @@ class Trainer:
       and how many of them were taught; and the logits before the update,
       `[batch]`.
     """
-    return self._step(rows, teacher, scalars.tensor(weight), dict(values))
+    weight = tensors.of(weight, np.float32)
+    return self._step(rows, teacher, weight, dict(values))
 
   def _replicated(self, *given: object) -> tuple[tf.Tensor, tf.Tensor]:
     return self._strategy.run(self._replica, given)

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ctr_codistill import config
+from ctr_codistill import tensors
 from ctr_codistill.codistill import exchange
 from ctr_codistill.criteo import dataset
 from ctr_codistill.training import actions
@@ -140,7 +141,7 @@ class Worker:
     # The first one is compiled, which takes as long as to build the model.
     first = step == self._start
     self._outside.beat(outsides.BUILDING if first else outsides.TRAINING, step)
-    rows = tf.raw_ops.Identity(input=rows)  # tf.constant: see `scalars`
+    rows = tensors.of(rows)
     opinion = self._opinions(step, rows)
     terms, logit = self._parts.trainer.step(
       rows, opinion.logit, opinion.weight, self._parts.regularizers.at(step)
