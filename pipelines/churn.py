@@ -29,8 +29,6 @@ from ctr_codistill.evaluation.churn import beam_total
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.churn import report
-from ctr_codistill.evaluation.churn import slicing
-from ctr_codistill.evaluation.churn.slicing import Slicing
 from ctr_codistill.evaluation.comparison import Comparison
 from pipelines import command
 from pipelines import demanded
@@ -120,7 +118,9 @@ def _compared(bars: Bars) -> Comparison:
   tops = tuple(int(_number(text)) for text in _TOPS.value)
   paths = _paths(bars)
   comparison.check(paths, thresholds)
-  cuts = _slicings(paths[0])
+  cuts = aligning.slicings(
+    paths[0], _SLICES.value, table=_TABLE.value, slices=_MOST_SLICES.value
+  )
   if _RUNNER.value:
     options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
     found = beam_total.compare(
@@ -156,13 +156,6 @@ def _paths(bars: Bars) -> list[str]:
     demands=demanded.demands(),
     progress=lambda name: bars(f"predict {name}", None),
   )
-
-
-def _slicings(path: str) -> tuple[Slicing, ...]:
-  columns = aligning.columns(path, _SLICES.value, table=_TABLE.value)
-  if not _SLICES.value:
-    return ()
-  return slicing.survey(columns, slices=_MOST_SLICES.value)
 
 
 def _number(text: str) -> float:

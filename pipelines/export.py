@@ -134,6 +134,7 @@ def main() -> int:
     return 0
   if not _SNAPSHOT.value:
     raise InputError("--snapshot should name a snapshot, is not given")
+  configuration = _configuration()
   with tempfile.TemporaryDirectory() as folder:
     snapshot = _candidate(folder)
     judged = _judged(snapshot, folder) if _PROMOTE.value else None
@@ -153,8 +154,8 @@ def main() -> int:
   print(version)
   if _PROMOTE.value:
     versions.keep(_OUTPUT.value, _KEEP.value)
-  if _SERVER_CONFIG.value:
-    _configure()
+  if configuration:
+    _configure(*configuration)
   return 0
 
 
@@ -229,15 +230,27 @@ def _quality(
   return provenance.quality(path, of=_ON.value)
 
 
-def _configure() -> None:
+def _configuration() -> tuple[Served, Batching] | None:
+  """Returns what the files of --server_config will say.
+
+  Before anything is exported: what is exported is served.
+  """
+  if not _SERVER_CONFIG.value:
+    return None
+  server_files.read_models(
+    os.path.join(_SERVER_CONFIG.value, server_files.MODELS)
+  )
   path = _SERVED_PATH.value or os.path.abspath(_OUTPUT.value)
   name = pathlib.Path(os.path.abspath(_OUTPUT.value)).name
-  served = Served(name, path, _SERVED_VERSIONS.value)
   batching = Batching(
     most=_MOST_BATCH.value,
     wait_us=_BATCH_WAIT_US.value,
     threads=os.cpu_count() or 1,
   )
+  return Served(name, path, _SERVED_VERSIONS.value), batching
+
+
+def _configure(served: Served, batching: Batching) -> None:
   print(server_files.write_models(_SERVER_CONFIG.value, served))
   print(server_files.write_batching(_SERVER_CONFIG.value, batching))
 

@@ -7,34 +7,26 @@ from its newest checkpoint, and so is the whole run by the same command.
   python -m pipelines.launch --data=DIR --workdir=DIR --groups=2 --workers=2
 """
 
-import pathlib
-
 from absl import flags
 
-from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
 from pipelines import processes
+from pipelines import run_flags
 from pipelines.display import Display
 from pipelines.supervising import supervision
 
-_DATA = flags.DEFINE_string(
-  "data", None, "directory that prepare wrote, here or s3://"
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run")
 config_flags.define()
 supervision.define()
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(supervision)
-flags.adopt_module_key_flags(cache)
-command.require("data", "workdir")
-command.local("workdir")
+flags.adopt_module_key_flags(run_flags)
 
 
 def main() -> int:
   """Starts the workers and returns when all have ended."""
-  workdir = pathlib.Path(_WORKDIR.value)
-  experiment, data = config_flags.experiment(), cache.data(_DATA.value)
+  workdir = run_flags.workdir()
+  experiment, data = config_flags.experiment(), run_flags.data()
   plan = processes.Plan("", experiment, data, workdir)
   display = Display()
   run = processes.Run(plan, display, supervision.from_flags())

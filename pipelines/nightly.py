@@ -24,7 +24,7 @@ from typing import Any
 from absl import flags
 
 from ctr_codistill import stamped
-from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.evaluation import aligning
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation.churn import facts
@@ -37,8 +37,8 @@ from ctr_codistill.exporting import versions
 from ctr_codistill.exporting.exports import About
 from ctr_codistill.exporting.judging import Judgement
 from pipelines import command
-from pipelines import demanded
 from pipelines import provenance
+from pipelines import scoring_flags
 from pipelines.bars import Bars
 
 REFUSED = 2
@@ -54,12 +54,6 @@ _SERVING = flags.DEFINE_string(
   "directory of the served model, as --output of pipelines.export; of its "
   "versions the highest is yesterday's; none: the candidate is the first",
 )
-_INPUT = flags.DEFINE_string(
-  "input", None, "raw files with labels, as --input of pipelines.predict"
-)
-_LAYOUT = flags.DEFINE_string(
-  "layout", None, "columns of raw files, as --layout of pipelines.prepare"
-)
 _GATE = flags.DEFINE_string(
   "gate", None, "TOML file of limits, as --gate of pipelines.churn"
 )
@@ -69,7 +63,7 @@ _OUTPUT = flags.DEFINE_string(
 _KEEP = flags.DEFINE_integer(
   "keep", 3, "versions that a promotion leaves in --serving", lower_bound=1
 )
-flags.adopt_module_key_flags(demanded)
+flags.adopt_module_key_flags(scoring_flags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +77,7 @@ class Night:
     serving: directory of the served model.
     output: directory of the night's files.
     keep: versions that a promotion leaves there, 1 or more.
+    slices: of the task's columns, those by which reports cut the examples.
   """
 
   task: Task
@@ -90,19 +85,26 @@ class Night:
   serving: str
   output: pathlib.Path
   keep: int = 3
+  slices: tuple[str, ...] = ()
 
 
 def main() -> int:
   """Runs the night and prints how it ended."""
   limits = gate.read(_GATE.value)
-  command.reach(_INPUT.value)
   output = pathlib.Path(_OUTPUT.value)
-  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   snapshots = begun(output, _SERVING.value, _CANDIDATE.value)
-  task = Task(snapshots, _INPUT.value, layout, **demanded.asked())
+  night = Night(
+    scoring_flags.task(snapshots),
+    limits,
+    _SERVING.value,
+    output,
+    _KEEP.value,
+    scoring_flags.slices(),
+  )
   with Bars() as bars:
     ended = run(
-      Night(task, limits, _SERVING.value, output, _KEEP.value),
+      night,
+      threads=scoring_flags.threads(),
       progress=lambda rows: bars("predict", rows),
     )
   print("\n".join(ended["verdicts"] or ["nothing was served before"]))
@@ -130,6 +132,7 @@ def begun(
 def run(
   night: Night,
   *,
+  threads: int = 2,
   progress: Callable[[int | None], Callable[[int], None]] = lambda rows: (
     lambda rows: None
   ),
@@ -143,8 +146,9 @@ def run(
   note = _read(night.output / _NOTE)
   if "promoted" in note:
     return note
-  done = parts.run(night.task, night.output / "predictions", progress=progress)
-  figures = quality_report.of(done.runs)
+  predictions = night.output / "predictions"
+  done = parts.run(night.task, predictions, threads=threads, progress=progress)
+  figures = quality_report.of(done.runs, night.slices, threads=threads)
   quality_report.write(figures, night.output / "quality")
   judged = _judged(night, list(done.runs.values()))
   promoted = None
@@ -168,7 +172,8 @@ def _judged(night: Night, runs: list[str]) -> Judgement | None:
   """
   if len(runs) < 2:
     return None
-  found = facts.find(comparison.compare(runs))
+  cuts = aligning.slicings(runs[0], night.slices)
+  found = facts.find(comparison.compare(runs, slicings=cuts))
   churn_report.write_found(found, night.output / "churn")
   return Judgement(found, tuple(gate.judge(found, night.limits)))
 

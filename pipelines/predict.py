@@ -21,7 +21,6 @@ import shlex
 from absl import flags
 
 from ctr_codistill.criteo import quarantine
-from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import beam_parts
 from ctr_codistill.evaluation import comparison
@@ -31,9 +30,8 @@ from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report
 from ctr_codistill.snapshots import Snapshot
-from pipelines import cache
 from pipelines import command
-from pipelines import demanded
+from pipelines import scoring_flags
 from pipelines.bars import Bars
 
 _SNAPSHOT = flags.DEFINE_list(
@@ -42,29 +40,11 @@ _SNAPSHOT = flags.DEFINE_list(
   "directory of a snapshot, such as RUN/exchange/group-0/460; or several with "
   "commas between, for one pass over the input",
 )
-_INPUT = flags.DEFINE_string(
-  "input",
-  None,
-  "raw files (a path or pattern, plain, .gz, .zst or parquet, also s3:// or "
-  "http://) or a prepared directory of shards, such as DATA/validation",
-)
-_LAYOUT = flags.DEFINE_string(
-  "layout",
-  None,
-  "columns of raw files, as --layout of pipelines.prepare; Criteo's form with "
-  "the model's features if not given",
-)
 _OUTPUT = flags.DEFINE_string(
   "output",
   None,
   "here or s3://: a file to write if it ends in .parquet, else a directory of "
   "such files, one a piece of the input, in which the job goes on",
-)
-_COLUMNS = flags.DEFINE_list(
-  "columns",
-  [],
-  "columns of the input that the output has as well, as they came, with commas "
-  "between; of shards: the prepared integers and ids",
 )
 _REPORT = flags.DEFINE_string(
   "report",
@@ -72,21 +52,8 @@ _REPORT = flags.DEFINE_string(
   "directory for quality.json and report.html: log loss, AUC, calibration by "
   "decile and slice, with intervals; the input must have labels",
 )
-_SLICES = flags.DEFINE_list(
-  "slices", [], "of --columns, those by which the report cuts the examples"
-)
 _OVERWRITE = flags.DEFINE_boolean(
   "overwrite", False, "delete the files of another job in the directory first"
-)
-_PIECE_BYTES = flags.DEFINE_integer(
-  "piece_bytes",
-  Task.piece_bytes,
-  "of plain text in a file of the directory; a compressed file, one of parquet "
-  "and a shard is one piece",
-  lower_bound=1,
-)
-_THREADS = flags.DEFINE_integer(
-  "threads", 2, "threads that parse beside the model", lower_bound=1
 )
 _RUNNER = flags.DEFINE_string(
   "runner",
@@ -97,15 +64,7 @@ _RUNNER = flags.DEFINE_string(
 _BEAM_OPTIONS = flags.DEFINE_multi_string(
   "beam_options", [], "options for --runner, as Beam writes them"
 )
-_MAX_BAD_FRACTION = flags.DEFINE_float(
-  "max_bad_fraction",
-  predict.MAX_BAD_FRACTION,
-  "share of raw lines that may be bad; more end the job",
-  lower_bound=0,
-  upper_bound=1,
-)
-flags.adopt_module_key_flags(cache)
-flags.adopt_module_key_flags(demanded)
+flags.adopt_module_key_flags(scoring_flags)
 command.require("snapshot", "input", "output")
 command.written("output")
 command.local("report")
@@ -113,23 +72,14 @@ command.local("report")
 
 def main() -> int:
   """Runs the job and prints what it did."""
-  command.reach(_INPUT.value, _OUTPUT.value)
-  task = Task(
-    snapshots=tuple(_SNAPSHOT.value),
-    source=cache.shards(_INPUT.value),
-    layout=layout_files.read(_LAYOUT.value) if _LAYOUT.value else None,
-    kept=tuple(_COLUMNS.value),
-    piece_bytes=_PIECE_BYTES.value,
-    max_bad_fraction=_MAX_BAD_FRACTION.value,
-    **demanded.asked(),
-  )
-  for name in _SLICES.value:
-    if name not in task.kept:
-      raise InputError(f"--slices should be of --columns, has {name!r}")
+  command.reach(_OUTPUT.value)
+  task = scoring_flags.task(_SNAPSHOT.value)
   is_file = _OUTPUT.value.endswith(".parquet")
   runs = _one_file(task) if is_file else _directory(task)
   if _REPORT.value:
-    found = report.of(runs, _SLICES.value, threads=_THREADS.value)
+    found = report.of(
+      runs, scoring_flags.slices(), threads=scoring_flags.threads()
+    )
     path = report.write(found, _REPORT.value)
     print(f"\n{report.text(found)}\n\n{path}")
   return 0
@@ -157,7 +107,7 @@ def _one_file(task: Task) -> dict[str, str]:
       _OUTPUT.value,
       max_bad_fraction=task.max_bad_fraction,
       progress=bars("predict", source.rows),
-      threads=_THREADS.value,
+      threads=scoring_flags.threads(),
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:
@@ -182,7 +132,7 @@ def _directory(task: Task) -> dict[str, str]:
       task,
       _OUTPUT.value,
       overwrite=_OVERWRITE.value,
-      threads=_THREADS.value,
+      threads=scoring_flags.threads(),
       progress=lambda rows: bars("predict", rows),
       score=score,
     )

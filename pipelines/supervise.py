@@ -10,33 +10,24 @@ Without TF_CONFIG all workers of the group run here.
 """
 
 import os
-import pathlib
 
 from absl import flags
 
 from ctr_codistill.training import strategy
-from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
 from pipelines import processes
+from pipelines import run_flags
 from pipelines.display import Display
 from pipelines.processes import Here
 from pipelines.supervising import supervision
 
-_DATA = flags.DEFINE_string(
-  "data", None, "directory that prepare wrote, here or s3://"
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir", None, "directory of the run, the same for all groups"
-)
 _GROUP = flags.DEFINE_integer("group", 0, "the group, from 0")
 config_flags.define()
 supervision.define()
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(supervision)
-flags.adopt_module_key_flags(cache)
-command.require("data", "workdir")
-command.local("workdir")
+flags.adopt_module_key_flags(run_flags)
 
 
 def main() -> int:
@@ -46,8 +37,8 @@ def main() -> int:
   plan = processes.Plan(
     "",
     config_flags.experiment(),
-    cache.data(_DATA.value),
-    pathlib.Path(_WORKDIR.value),
+    run_flags.data(),
+    run_flags.workdir(),
   )
   display, here = Display(), Here(_GROUP.value, cluster)
   run = processes.Run(plan, display, supervision.from_flags(), here)

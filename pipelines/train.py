@@ -10,7 +10,6 @@ SIGTERM makes all workers of the group write a checkpoint and leave, in status
 """
 
 import os
-import pathlib
 import signal
 import sys
 import threading
@@ -25,21 +24,12 @@ from ctr_codistill.training import strategy
 from ctr_codistill.training import worker
 from ctr_codistill.training.outside import Outside
 from ctr_codistill.training.workdir import Place
-from pipelines import cache
 from pipelines import command
 from pipelines import config_flags
+from pipelines import run_flags
 from pipelines import surroundings
 from pipelines.supervising import heart
 
-_DATA = flags.DEFINE_string(
-  "data", None, "directory that prepare wrote, here or s3://"
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "directory of the run, the same for all groups; going on"
-  " from the newest checkpoint there",
-)
 _GROUP = flags.DEFINE_integer("group", 0, "the group of this worker, from 0")
 _PULSE = flags.DEFINE_integer(
   "pulse",
@@ -48,9 +38,7 @@ _PULSE = flags.DEFINE_integer(
 )
 config_flags.define()
 flags.adopt_module_key_flags(config_flags)
-flags.adopt_module_key_flags(cache)
-command.require("data", "workdir")
-command.local("workdir")
+flags.adopt_module_key_flags(run_flags)
 
 
 def main() -> int:
@@ -59,8 +47,8 @@ def main() -> int:
   pulse.beat("starting")
   cluster = strategy.from_tf_config(os.environ.get("TF_CONFIG"))
   place = Place(
-    data=cache.data(_DATA.value),
-    workdir=pathlib.Path(_WORKDIR.value),
+    data=run_flags.data(),
+    workdir=run_flags.workdir(),
     group=_GROUP.value,
     cluster=cluster,
   )

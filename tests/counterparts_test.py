@@ -138,6 +138,7 @@ def test_cpp_refuses_bad_requests_one_by_one(program, version, asked, tmp_path):
       asked, I1=asked.raw["C1"]
     ),
     "one number of rows": _sent(asked, I1=asked.raw["I1"][:3]),
+    r"\[40,1\] is not compatible": _sent(asked, I1=asked.raw["I1"][:, None]),
     "no input X9": _sent(asked, X9=asked.raw["I1"]),
     "no signature train": warmup.request("clicks", "train", ids),
     r"\[\?,2\]|\[-1,2\]|incompatible|shape": warmup.request(
@@ -145,6 +146,11 @@ def test_cpp_refuses_bad_requests_one_by_one(program, version, asked, tmp_path):
     ),
     "numeric": warmup.request(
       "clicks", "predict_ids", {"categorical": ids["categorical"]}
+    ),
+    r"= 1073741824 is not in \[0": warmup.request(
+      "clicks",
+      "predict_ids",
+      ids | {"categorical": np.full_like(ids["categorical"], 2**30)},
     ),
     "parse": warmup.request(
       "clicks", "serving_default", {"examples": np.array([b"?"], object)}
@@ -159,6 +165,20 @@ def test_cpp_refuses_bad_requests_one_by_one(program, version, asked, tmp_path):
     with pytest.raises(ValueError, match=f"(?i){pattern}"):
       raise ValueError(error)
   assert len(last["logit"]) == ROWS
+
+
+def test_cpp_calls_an_input_of_a_wrong_dtype_by_the_number_in_the_report(
+  program, version, asked, tmp_path
+):
+  report = json.loads(exports.report(version).read_text())
+  inputs = report["signatures"]["predict"]["inputs"]
+  wrong = [
+    _sent(asked, **{name: asked.raw["C1" if name[0] == "I" else "I1"]})
+    for name in inputs
+  ]
+  errors = cpp_loader.answers(program, version, wrong, tmp_path)
+  for one, error in zip(inputs.values(), errors, strict=True):
+    assert f"Expects arg[{one['arg']}] to be {one['dtype']} but" in error
 
 
 def test_extreme_integers_and_unknown_strings_are_answered(

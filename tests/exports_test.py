@@ -144,11 +144,13 @@ def test_the_report_says_what_the_signatures_take(published, tmp_path):
   assert set(found) == {"predict", "predict_ids", "serving_default"}
   for signature in found.values():
     assert signature["outputs"] == {"probability": one, "logit": one}
-  integer = {"dtype": "int64", "shape": [-1], "optional": True}
+  # After C1, C2 and C3.
+  integer = {"dtype": "int64", "shape": [-1], "optional": True, "arg": 3}
   assert found["predict"]["inputs"]["I1"] == integer
   assert found["predict_ids"]["inputs"]["numeric"] == {
     "dtype": "int32",
     "shape": [-1, 2],
+    "arg": 1,
   }
   assert (report["model"], report["version"]) == ("clicks", 1)
   assert (report["weights"], report["step"]) == ("float32", 50)
@@ -159,6 +161,7 @@ def test_the_card_says_what_was_not_given(published, tmp_path):
   card = (version / "assets.extra" / "model_card.md").read_text()
   assert card.startswith("# clicks, version 1\n")
   assert "`I1` `I2`: int64 `[batch]`, optional" in card
+  assert "- `predict`: C1, C2, C3, I1, I2\n" in card
   for flag in ("--quality", "--churn"):
     assert f"Not given (`{flag}`" in card
   assert "Not compared." in card

@@ -32,6 +32,8 @@ LIMITS = """
 mean_absolute = 0.15
 [worse]
 log_loss = 0
+[slices]
+mean_absolute = 0.9
 """
 
 
@@ -121,8 +123,10 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   output = tmp_path / "2"
   found = nightly.begun(output, str(clicks), candidate)
   assert found == (str(clicks / "1"), candidate)
-  task = Task(found, str(made.day(2)))
-  night = nightly.Night(task, gate.read(limits), str(clicks), output)
+  task = Task(found, str(made.day(2)), kept=("C6", "C9"))
+  night = nightly.Night(
+    task, gate.read(limits), str(clicks), output, slices=("C9",)
+  )
   ended = nightly.run(night)
   assert ended["promoted"] == str(clicks / "2"), ended
   assert stamped.verify(clicks / "2")["step"] == 2
@@ -132,6 +136,9 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   value = json.loads((output / "quality" / "quality.json").read_text())
   losses = [run["log_loss"] for run in value["runs"].values()]
   assert losses[1] < losses[0]  # effects drifted: yesterday's knows less
+  assert {s["column"] for s in value["runs"]["2"]["slices"]} == {"C9"}
+  compared = json.loads((output / "churn" / "churn.json").read_text())
+  assert {s["column"] for s in compared["slices"]} == {"C9"}
   assert (output / "churn" / "report.html").exists()
   # Started again, it changes nothing, though its candidate is served now.
   assert nightly.begun(output, str(clicks), candidate) == found
@@ -146,6 +153,7 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
       f"--serving={clicks}",
       f"--input={made.day(3)}",
       f"--gate={limits}",
+      *("--columns=C9", "--slices=C9"),
       f"--output={tmp_path / '3'}",
     ],
     cwd=ROOT,
@@ -155,5 +163,6 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   )
   assert done.returncode == nightly.REFUSED, done.stderr
   assert "BROKEN  worse.log_loss" in done.stdout
+  assert "slices.mean_absolute: " in done.stdout
   assert "promoted: no" in done.stdout
   assert stamped.numbers(clicks) == [1, 2]

@@ -5,15 +5,21 @@ import subprocess
 import matplotlib.image
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ctr_codistill.evaluation import arms_page
 from ctr_codistill.evaluation import page
 from ctr_codistill.evaluation.churn import Churn
 from ctr_codistill.evaluation.churn import report as churn_report
+from ctr_codistill.evaluation.churn import slicing
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.metrics import Quality
 from ctr_codistill.evaluation.page import Section
+from ctr_codistill.evaluation.predictions import Batch
+from ctr_codistill.evaluation.quality import figures
+from ctr_codistill.evaluation.quality import report as quality_report
+from ctr_codistill.evaluation.quality.sums import Scores
 
 _FLAGS = (
   "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
@@ -73,13 +79,34 @@ def _churn_page(folder, runs):
   return churn_report.write(comparison, folder)
 
 
+def _quality_page(folder):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(-1.3, 1.2, 20_000)
+  label = (rng.random(20_000) < 1 / (1 + np.exp(-logits))).astype(np.int8)
+  site = pa.array([f"<site {i}>" for i in rng.integers(0, 30, 20_000)])
+  (cut,) = slicing.survey([{"site": site}], slices=20)
+  found = {}
+  for name, off in (("<model 1>", 0.0), ("model 2", 0.3)):
+    shown = (1 / (1 + np.exp(-logits - off))).astype(np.float32)
+    batch = Batch(np.arange(20_000), shown, label, {"site": site})
+    found[name] = figures.of(Scores.of(batch, [cut]), [cut])
+  return quality_report.write(found, folder)
+
+
 _PAGES = {
   "three arms": lambda folder: _arms_page(folder, 3),
   "twelve arms": lambda folder: _arms_page(folder, 12),
   "two runs": lambda folder: _churn_page(folder, 2),
   "seven runs": lambda folder: _churn_page(folder, 7),
+  "two models": _quality_page,
 }
-_PICTURES = {"three arms": 3, "twelve arms": 3, "two runs": 3, "seven runs": 3}
+_PICTURES = {
+  "three arms": 3,
+  "twelve arms": 3,
+  "two runs": 3,
+  "seven runs": 3,
+  "two models": 2,
+}
 
 
 @pytest.mark.parametrize("name", _PAGES)
@@ -94,7 +121,7 @@ def test_a_page_fetches_nothing_and_runs_nothing(tmp_path, name):
   assert parser.tags.count("svg") == _PICTURES[name]
 
 
-@pytest.mark.parametrize("name", ["twelve arms", "two runs"])
+@pytest.mark.parametrize("name", ["twelve arms", "two runs", "two models"])
 def test_a_browser_shows_the_page(tmp_path, name):
   chromium = shutil.which("chromium") or shutil.which("chromium-browser")
   if not chromium:

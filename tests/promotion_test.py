@@ -85,12 +85,17 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert "BROKEN" in done.stdout
   assert f"refused: {root / '1'} stays in place" in done.stdout
 
+  server = f"--server_config={tmp_path / 'server'}"
+  done = _run(*common, f"--snapshot={better}", server, "--most_batch=0")
+  assert (done.returncode, versions.numbers(root)) == (1, [1])
+  assert "most should be >= 1, is 0" in done.stderr
+
   done = _run(
     *common,
     f"--snapshot={worse}",
     "--most_worse=9",
     "--weights=bfloat16",
-    f"--server_config={tmp_path / 'server'}",
+    server,
   )
   assert (done.returncode, versions.numbers(root)) == (0, [1, 2]), done.stderr
   config = server_files.read_models(tmp_path / "server" / "models.config")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 
 import launching
 import numpy as np
@@ -9,7 +10,9 @@ import object_store
 import pytest
 
 from ctr_codistill import stamped
+from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation.plans import Task
 
 PLACE = f"s3://{object_store.BUCKET}"
 STEPS = 8
@@ -115,6 +118,50 @@ def test_shards_of_a_store_are_predicted_into_it(
   _run(store, "churn", runs, f"--output={tmp_path / 'churn'}")
   found = json.loads((tmp_path / "churn" / "churn.json").read_text())
   assert found["examples"] == 286
+
+
+def test_a_scoring_job_that_was_killed_goes_on_in_a_store(
+  run, store, data, tmp_path
+):
+  source = tmp_path / "a.tsv"
+  text = (data.parent / "clicks.tsv").read_bytes()
+  source.write_bytes(text.replace(b"\n", b"\nbad\n", 1))
+  steps = tuple(f"{run[0]}/exchange/group-0/{step}" for step in (4, 8))
+  task = Task(steps, str(source), piece_bytes=100_000, max_bad_fraction=0.01)
+  local = tmp_path / "out"
+  assert parts.run(task, local).parts == 5
+  wanted = {
+    str(path.relative_to(local)): path.read_bytes()
+    for path in local.rglob("*")
+    if path.is_file()
+  }
+  flags = (
+    f"--snapshot={','.join(steps)}",
+    f"--input={source}",
+    f"--output={PLACE}/scored",
+    *("--piece_bytes=100000", "--max_bad_fraction=0.01"),
+  )
+  jobs, admitted = [], []
+
+  def admits():
+    if len(admitted) == 5:  # between two files of the second piece
+      jobs[0].kill()
+      return False
+    admitted.append(None)
+    return True
+
+  with object_store.gate(store, admits) as environment:
+    jobs.append(_start(store, "predict", *flags, **environment))
+    jobs[0].communicate()
+  assert jobs[0].returncode == -signal.SIGKILL
+  left = store.tree("scored")
+  assert len(left) == 5
+  assert left == {name: wanted[name] for name in left}
+  with object_store.gate(store, lambda: jobs.append(None) or True) as behind:
+    said = launching.ended(_start(store, "predict", *flags, **behind))
+  assert "1 of them were there already" in said
+  assert len(jobs) == 1 + 2 * 4
+  assert store.tree("scored") == wanted
 
 
 def test_made_clicks_go_to_a_store(store, tmp_path):

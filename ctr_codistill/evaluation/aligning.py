@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from ctr_codistill.evaluation import runs
 from ctr_codistill.evaluation import shards
+from ctr_codistill.evaluation.churn import slicing
+from ctr_codistill.evaluation.churn.slicing import Slicing
 from ctr_codistill.evaluation.joined import Table
 from ctr_codistill.evaluation.runs import Aligned
 
@@ -47,6 +49,26 @@ def chunks(
   joined = Table(table, columns)
   for part in found:
     yield dataclasses.replace(part, extra=joined.take(part.example))
+
+
+def slicings(
+  path: str | os.PathLike,
+  names: Sequence[str],
+  *,
+  table: str | os.PathLike | None = None,
+  slices: int = 20,
+) -> tuple[Slicing, ...]:
+  """Returns how columns cut the examples of one run; none without names.
+
+  Args:
+    path: of the run.
+    names: of the columns.
+    table: that has them, see `chunks`.
+    slices: most values, or ranges, of a column.
+  """
+  if not names:
+    return ()
+  return slicing.survey(columns(path, names, table=table), slices=slices)
 
 
 def columns(

@@ -55,7 +55,17 @@ def _signatures(signatures: Mapping[str, Any]) -> str:
     lines.append(
       f"| `{name}` | {_tensors(one['inputs'])} | {_tensors(one['outputs'])} |"
     )
+  lines += [
+    "",
+    "Of a wrong dtype a server names the place, `arg[0]` and so on:",
+  ]
+  lines += [f"- `{n}`: {_args(one['inputs'])}" for n, one in signatures.items()]
   return "\n".join(lines)
+
+
+def _args(inputs: Mapping[str, Any]) -> str:
+  names = sorted(inputs, key=lambda name: inputs[name]["arg"])
+  return ", ".join(names)
 
 
 def _tensors(found: Mapping[str, Any]) -> str:

@@ -14,13 +14,15 @@ def signatures(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
   """Returns inputs and outputs of each signature of the SavedModel at `path`.
 
   A tensor is {"dtype", "shape"}, -1 for any size, and {"optional": True} where
-  it may be left out.
+  it may be left out. "arg" is the number by which a server's session calls an
+  input whose dtype is wrong: its place among the names of the tensors, where
+  C10 comes before C1, for "predict_C10:0" comes before "predict_C1:0".
   """
   content = pathlib.Path(path, _FILE).read_bytes()
   (meta,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
   return {
     name: {
-      "inputs": {k: _tensor(v, k in one.defaults) for k, v in _sorted(one)},
+      "inputs": _inputs(one),
       "outputs": {k: _tensor(v) for k, v in sorted(one.outputs.items())},
     }
     for name, one in sorted(meta.signature_def.items())
@@ -28,8 +30,15 @@ def signatures(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
   }
 
 
-def _sorted(signature: Any) -> list[tuple[str, Any]]:
-  return sorted(signature.inputs.items())
+def _inputs(signature: Any) -> dict[str, Any]:
+  places = sorted(info.name for info in signature.inputs.values())
+  return {
+    name: {
+      **_tensor(info, name in signature.defaults),
+      "arg": places.index(info.name),
+    }
+    for name, info in sorted(signature.inputs.items())
+  }
 
 
 def _tensor(info: Any, optional: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the same rows in memory `keras.Model.predict` of the same network, in batches of
 columns, whose strings TensorFlow looks up.
 """
 
+import itertools
 import pathlib
 import tempfile
 import time
@@ -182,7 +183,8 @@ def _columns(
 ) -> dict[str, np.ndarray]:
   """Returns the first rows of a text as a request's columns."""
   with text.open("rb") as file:
-    split = [file.readline().rstrip(b"\n").split(b"\t") for _ in range(rows)]
+    first = itertools.islice(file, rows)
+    split = [line.rstrip(b"\n").split(b"\t") for line in first]
   _, *columns = zip(*split)
   names = [feature.name for feature in (*schema.numeric, *schema.categorical)]
   found = {}

@@ -16,7 +16,6 @@ from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import aligning
 from ctr_codistill.evaluation import page
 from ctr_codistill.evaluation import shards
-from ctr_codistill.evaluation.churn import slicing
 from ctr_codistill.evaluation.churn.slicing import Slicing
 from ctr_codistill.evaluation.quality import figures
 from ctr_codistill.evaluation.quality import sections
@@ -46,9 +45,7 @@ def of(
     InputError: files without labels or rows, or as `shards.iterate`.
   """
   first = next(iter(runs.values()))
-  cuts = ()
-  if columns:
-    cuts = slicing.survey(aligning.columns(first, columns), slices=slices)
+  cuts = aligning.slicings(first, columns, slices=slices)
   return {
     name: figures.of(
       total(path, cuts, threads=threads, progress=progress), cuts

@@ -1,0 +1,89 @@
+"""What a scoring job reads and passes on: flags of predict and nightly.
+
+Both score in the same way, so that a night is a job that could be run by hand.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation.plans import Task
+from pipelines import cache
+from pipelines import command
+from pipelines import demanded
+
+_INPUT = flags.DEFINE_string(
+  "input",
+  None,
+  "raw files (a path or pattern, plain, .gz, .zst or parquet, also s3:// or "
+  "http://) or a prepared directory of shards, such as DATA/validation",
+)
+_LAYOUT = flags.DEFINE_string(
+  "layout",
+  None,
+  "columns of raw files, as --layout of pipelines.prepare; Criteo's form with "
+  "the model's features if not given",
+)
+_COLUMNS = flags.DEFINE_list(
+  "columns",
+  [],
+  "columns of the input that the output has as well, as they came, with commas "
+  "between; of shards: the prepared integers and ids",
+)
+_SLICES = flags.DEFINE_list(
+  "slices", [], "of --columns, those by which reports cut the examples"
+)
+_PIECE_BYTES = flags.DEFINE_integer(
+  "piece_bytes",
+  Task.piece_bytes,
+  "of plain text in a file of the directory; a compressed file, one of parquet "
+  "and a shard is one piece",
+  lower_bound=1,
+)
+_THREADS = flags.DEFINE_integer(
+  "threads", 2, "threads that parse beside the model", lower_bound=1
+)
+_MAX_BAD_FRACTION = flags.DEFINE_float(
+  "max_bad_fraction",
+  predict.MAX_BAD_FRACTION,
+  "share of raw lines that may be bad; more end the job",
+  lower_bound=0,
+  upper_bound=1,
+)
+flags.adopt_module_key_flags(cache)
+flags.adopt_module_key_flags(demanded)
+
+
+def task(snapshots: Sequence[str]) -> Task:
+  """Returns what the flags say shall be predicted by some snapshots.
+
+  Raises:
+    InputError: the input is out of reach, a layout that is none, a slice of no
+      column.
+  """
+  command.reach(_INPUT.value)
+  for name in _SLICES.value:
+    if name not in _COLUMNS.value:
+      raise InputError(f"--slices should be of --columns, has {name!r}")
+  return Task(
+    snapshots=tuple(snapshots),
+    source=cache.shards(_INPUT.value),
+    layout=layout_files.read(_LAYOUT.value) if _LAYOUT.value else None,
+    kept=tuple(_COLUMNS.value),
+    piece_bytes=_PIECE_BYTES.value,
+    max_bad_fraction=_MAX_BAD_FRACTION.value,
+    **demanded.asked(),
+  )
+
+
+def slices() -> tuple[str, ...]:
+  """Returns the columns by which reports cut the examples."""
+  return tuple(_SLICES.value)
+
+
+def threads() -> int:
+  """Returns how many threads parse, 1 or more."""
+  return _THREADS.value
