@@ -97,7 +97,9 @@ class Training(Checked):
     low=0,
   )
   collective_timeout: float = fields.positive(
-    120.0, "seconds until a worker that does not answer ends its group"
+    120.0,
+    "seconds that a worker of several waits for the others, in a step or"
+    " between steps, until it ends",
   )
   start_timeout: float = fields.positive(
     300.0, "seconds until a worker that never came ends its group"

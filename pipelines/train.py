@@ -9,6 +9,7 @@ SIGTERM makes all workers of the group write a checkpoint and leave, in status
 143; what another start may mend ends in 75.
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from typing import NoReturn
 
 from absl import flags
 
+from ctr_codistill import config
+from ctr_codistill.config import Experiment
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import strategy
 from ctr_codistill.training import worker
@@ -29,6 +32,7 @@ from pipelines import config_flags
 from pipelines import run_flags
 from pipelines import surroundings
 from pipelines.supervising import heart
+from pipelines.supervising.watch import Watch
 
 _GROUP = flags.DEFINE_integer("group", 0, "the group of this worker, from 0")
 _PULSE = flags.DEFINE_integer(
@@ -52,17 +56,22 @@ def main() -> int:
     group=_GROUP.value,
     cluster=cluster,
   )
+  experiment = config_flags.experiment()
+  own = config.for_group(experiment, place.group).training
+  watch = Watch(own, pulse.beat, ticks=time.monotonic)
+  if len(cluster.workers) > 1:
+    watch.start(_give_up, time.sleep)
   asked = threading.Event()
   outside = Outside(
     clock=time.time,
     ticks=time.monotonic,
     sleep=time.sleep,
-    beat=pulse.beat,
+    beat=watch.beat,
     is_asked_to_leave=asked.is_set,
     surroundings=surroundings.read(),
   )
   try:
-    return _run(place, outside, asked)
+    return _run(experiment, place, outside, asked)
   except InputError:
     raise
   except Exception as error:
@@ -72,13 +81,25 @@ def main() -> int:
     _end(command.PASSING)
 
 
-def _run(place: Place, outside: Outside, asked: threading.Event) -> int:
-  found = worker.Worker(config_flags.experiment(), place, outside)
+def _run(
+  experiment: Experiment,
+  place: Place,
+  outside: Outside,
+  asked: threading.Event,
+) -> int:
+  found = worker.Worker(experiment, place, outside)
   # Not earlier: TensorFlow takes the signal for itself when a group is joined.
   signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
   if not found.run():
     _end(command.TERMINATED)
   return 0
+
+
+def _give_up(said: str) -> None:
+  """Says where each thread is, and ends for another start."""
+  faulthandler.dump_traceback()
+  print(f"error: {said}", file=sys.stderr)
+  _end(command.PASSING)
 
 
 def _end(status: int) -> NoReturn:

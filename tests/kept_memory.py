@@ -6,16 +6,13 @@ and the memory of Python's objects is counted if PYTHONMALLOC is malloc.
   PYTHONMALLOC=malloc python tests/kept_memory.py PREPARED RUN
 """
 
-import ctypes
-import gc
 import itertools
 import json
 import pathlib
-import statistics
 import sys
 import time
 
-import numpy as np
+import memory
 
 from ctr_codistill import config
 from ctr_codistill.training.outside import Outside
@@ -23,10 +20,6 @@ from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
 from ctr_codistill.training.worker import Worker
 
-# The fields of glibc's mallinfo2; only two of them matter.
-_FIELDS = (
-  "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
-)
 _EXPERIMENT = {
   "groups": 2,
   "model": {"hidden": [4], "embedding_dim": 2},
@@ -35,33 +28,6 @@ _EXPERIMENT = {
   "exchange": {"every_steps": 10},
   "codistill": {"burn_in_steps": 0},
 }
-
-
-class _Malloc(ctypes.Structure):
-  _fields_ = tuple((name, ctypes.c_size_t) for name in _FIELDS.split())
-
-
-def _held():
-  ask = ctypes.CDLL(None).mallinfo2
-  ask.restype = _Malloc
-  found = ask()
-  return found.uordblks + found.hblkhd
-
-
-def _kept(call, *, warm=150, parts=5, times=80):
-  """Returns the bytes kept of a call: the median over `parts`, once warm.
-
-  What is taken once, whenever that is, is in one part alone.
-  """
-  for _ in range(warm):
-    call()
-  held = []
-  for part in range(parts + 1):
-    for _ in range(times if part else 0):
-      call()
-    gc.collect()
-    held.append(_held())
-  return statistics.median(np.diff(held)) / times
 
 
 def _worker(prepared, run, group):
@@ -104,7 +70,7 @@ def main(prepared, run):
     "checkpoint": lambda: worker._save(next(steps)),
     "validation": lambda: evaluation(next(steps)),
   }
-  found = {n: _kept(c) for n, c in calls.items()}
+  found = {n: memory.kept(c) for n, c in calls.items()}
   newest = teacher.snapshots[1].step
   print(json.dumps({"kept": found, "newest": newest}))
 

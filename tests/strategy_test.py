@@ -99,14 +99,14 @@ def test_a_taken_port_is_named_with_its_address():
     address = f"localhost:{port}"
     said = f"{address} of this worker should be a free port .* in use"
     with pytest.raises(InputError, match=said):
-      strategy.start(Cluster((address, "localhost:1")), timeout=1)
+      strategy.start(Cluster((address, "localhost:1")))
 
 
 @pytest.mark.parametrize("address", ["localhost", "localhost:x", "host:99999"])
 def test_an_address_without_a_port_is_named(address):
   said = f"address {address} of this worker should be a free port"
   with pytest.raises(InputError, match=said):
-    strategy.start(Cluster((address, "localhost:1")), timeout=1)
+    strategy.start(Cluster((address, "localhost:1")))
 
 
 def test_a_worker_that_never_came_ends_the_wait():
@@ -120,7 +120,7 @@ def test_a_worker_that_never_came_ends_the_wait():
   addresses = tuple(f"localhost:{port}" for port in ports)
   code = (
     "from ctr_codistill.training import strategy as s\n"
-    f"s.start(s.Cluster({addresses}), timeout=60, start_timeout=0.5)"
+    f"s.start(s.Cluster({addresses}), start_timeout=0.5)"
   )
   done = subprocess.run(
     [sys.executable, "-c", code],

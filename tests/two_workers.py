@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import sys
 
+import memory
 import numpy as np
 import tensorflow as tf
 
@@ -161,6 +162,23 @@ def _agreed(agreement, index):
   }
 
 
+def _kept(strategy, agreement, prepared):
+  """Returns what a collective and a step, of two of them, keep of a call."""
+  own = trainer(strategy, prepared, "adagrad")
+  rows = tf.zeros([BATCH // 2, 6], tf.int32)
+  before = _threads()
+  calls = (
+    lambda: agreement.sum(np.zeros(1)),
+    lambda: own.step(rows, own.no_opinion, 0.0),
+  )
+  kept = [memory.kept(call, warm=400, times=60) for call in calls]
+  return {"kept/bytes": kept, "kept/threads": _threads() - before}
+
+
+def _threads():
+  return len(os.listdir("/proc/self/task"))
+
+
 def _peer(prepared, root):
   """Leaves snapshots 10 and 20 of a peer in `root`."""
   schema = schemas.read(prepared)
@@ -224,9 +242,10 @@ def _alarmed(strategy, agreement, prepared, index):
 
 def main(prepared, checkpoints, output):
   cluster = strategies.from_tf_config(os.environ["TF_CONFIG"])
-  strategy = strategies.start(cluster, timeout=60, threads=1)
+  strategy = strategies.start(cluster, threads=1)
   agreement = Agreement(strategy)
   found = _agreed(agreement, cluster.index)
+  found |= _kept(strategy, agreement, prepared)
   for name in RULES:
     found |= _group(strategy, prepared, name, cluster.index, checkpoints)
     if cluster.is_chief:

@@ -40,6 +40,7 @@ def _start(index, addresses, *arguments):
       "PYTHONPATH": os.pathsep.join(sys.path),
       "TF_CONFIG": json.dumps(cluster),
       "TF_CPP_MIN_LOG_LEVEL": "2",
+      "PYTHONMALLOC": "malloc",  # or it would not be counted
     },
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
@@ -114,6 +115,13 @@ def test_a_group_goes_on_from_its_checkpoint_with_the_same_bits(found, name):
   for worker in found:
     assert worker[f"{name}/resumed/step"] == 4
     assert np.array_equal(worker[f"{name}/resumed"], worker[f"{name}/group"])
+
+
+def test_a_group_keeps_no_memory_and_no_thread_of_what_went_around(found):
+  for worker in found:
+    # It was 4,500 bytes and two sleeping threads a collective.
+    assert (worker["kept/bytes"] < 300).all()
+    assert worker["kept/threads"] < 20
 
 
 def test_a_worker_whose_weights_are_others_stops_all(found):

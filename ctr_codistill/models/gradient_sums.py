@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 Gradient = tf.Tensor | tf.IndexedSlices
+BLOCK = 1024
+"""A message has whole blocks of so many numbers: it comes in few sizes."""
 
 
 def add_up(gradients: Sequence[Gradient]) -> list[Gradient]:
@@ -32,7 +34,8 @@ def add_up(gradients: Sequence[Gradient]) -> list[Gradient]:
     values[i] = tf.math.unsorted_segment_sum(values[i], places, tf.size(rows))
   context = tf.distribute.get_replica_context()
   if context.num_replicas_in_sync > 1:
-    values = context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+    values.append(_filling(values))
+    values = context.all_reduce(tf.distribute.ReduceOp.SUM, values)[:-1]
   sums = list(values)
   for i, (rows, _) in zip(sparse, numbered, strict=True):
     sums[i] = tf.IndexedSlices(values[i], rows, gradients[i].dense_shape)
@@ -102,6 +105,12 @@ def _numbered(ids: Sequence[tf.Tensor]) -> list[tuple[tf.Tensor, tf.Tensor]]:
     by_worker = tf.reshape(places, tf.shape(part))
     found.append((rows, by_worker[context.replica_id_in_sync_group]))
   return found
+
+
+def _filling(values: Sequence[tf.Tensor]) -> tf.Tensor:
+  """Returns the zeros that a message of `values` lacks to whole blocks."""
+  size = tf.add_n([tf.size(value) for value in values])
+  return tf.zeros([-size % BLOCK])
 
 
 def _is_sparse(gradient: Gradient) -> bool:

@@ -70,7 +70,6 @@ def join(
   outside.beat(outsides.JOINING)
   strategy = strategies.start(
     place.cluster,
-    timeout=training.collective_timeout,
     start_timeout=training.start_timeout,
     threads=training.threads,
     deterministic=claim.experiment.reproducible,

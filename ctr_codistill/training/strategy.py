@@ -22,6 +22,7 @@ import tensorflow as tf
 from ctr_codistill import tensors
 from ctr_codistill.errors import InputError
 from ctr_codistill.errors import PassingError
+from ctr_codistill.training import collectives
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,7 +88,6 @@ def _addresses(cluster: Mapping[str, Any], job: str) -> tuple[str, ...]:
 def start(
   cluster: Cluster,
   *,
-  timeout: float,
   start_timeout: float = 300.0,
   threads: int = 0,
   deterministic: bool = False,
@@ -96,7 +96,6 @@ def start(
 
   Args:
     cluster: the group's workers.
-    timeout: seconds until a collective with a silent worker fails.
     start_timeout: seconds until this process ends, with status 1 and the place
       where it waits, because a worker never came.
     threads: of this worker; 0 means all cores.
@@ -111,8 +110,10 @@ def start(
     _check_port(cluster.workers[cluster.index])
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
+  collectives.use_again()
+  # Without a deadline: TensorFlow would start a thread with every collective
+  # that sleeps until then, at 120 s thousands of them. See `Watch`.
   options = tf.distribute.experimental.CommunicationOptions(
-    timeout_seconds=timeout,
     implementation=tf.distribute.experimental.CommunicationImplementation.RING,
   )
   resolver = None

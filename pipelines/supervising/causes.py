@@ -5,9 +5,10 @@ import signal
 from collections.abc import Sequence
 
 from pipelines import command
+from pipelines.supervising import watch
 from pipelines.supervising.worker_process import WorkerProcess
 
-_CONSEQUENCES = ("UnavailableError", "DeadlineExceededError", "CancelledError")
+_CONSEQUENCES = ("UnavailableError", "CancelledError", watch.RULE)
 _LATE = "Timeout ("  # what strategy.start leaves
 
 
