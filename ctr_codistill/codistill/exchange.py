@@ -14,10 +14,13 @@ from ctr_codistill.errors import InputError
 from ctr_codistill.manifests import TornError
 from ctr_codistill.snapshots import Writer
 
+FOLDER = "exchange"
+"""What of a work directory may lie elsewhere: a link, or a mount of a store."""
+
 
 def folder(workdir: str | os.PathLike, group: int) -> pathlib.Path:
   """Returns the directory of the snapshots of `group`, one a step."""
-  return pathlib.Path(workdir) / "exchange" / f"group-{group}"
+  return pathlib.Path(workdir) / FOLDER / f"group-{group}"
 
 
 def publish(
