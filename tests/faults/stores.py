@@ -177,9 +177,7 @@ def _disturbed(trial, pair, disturb, mend, seconds):
   mended = time.monotonic()
   pair.wait_for(lambda: pair.published()[0] > goals[0])
   again = time.monotonic() - mended
-  pair.wait_for(
-    lambda: pair.known()[0] > goals[1] and pair.known()[1] > goals[0]
-  )
+  pair.wait_for(lambda: _have_met(pair, goals))
   heard = time.monotonic() - mended
   trial.say(
     f"steps {begin} to {goals[0]} meanwhile, {came} of them published; "
@@ -231,3 +229,25 @@ def one_way(trial):
 def told(trial):
   """The host gives its connections up, and the mount says so."""
   return _cut(trial, [[_OUT, _BACK]], 60, gives_up=True)
+
+
+@report.fault("a link to the store of 2 Mbit/s")
+def narrow(trial):
+  """For 30 s; both must have been heard meanwhile, by what came through."""
+  with _pair(trial, gives_up=False) as pair:
+    goals = pair.steps()
+    _through([_OUT, _BACK], *hosts.NARROW)
+    begin = time.monotonic()
+    pair.wait_for(lambda: _have_met(pair, goals))
+    met = time.monotonic() - begin
+    time.sleep(max(30 - met, 0))
+    trained = pair.steps()[0] - goals[0]
+    trial.say(f"heard after {met:.1f} s; {trained} steps")
+    _through([_OUT, _BACK])
+  return report.Outcome(1, 1, round(met, 1))
+
+
+def _have_met(pair, goals):
+  """Tells whether both learn from snapshots of later steps than `goals`."""
+  known = pair.known()
+  return known[0] > goals[1] and known[1] > goals[0]
