@@ -6,6 +6,7 @@ byte, so that an altered one is found like an altered file.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,11 @@ from ctr_codistill.keys import Key
 
 FILE = "manifest.json"
 _LARGEST = 1 << 24  # bytes; what is read before anything is known of it
+_WRONG = (
+  *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+  *(errno.ESTALE, errno.EACCES, errno.EPERM),
+)
+"""What tells of the directory. Else the store is in trouble, or the machine."""
 _DOMAIN = b"ctr_codistill manifest 1\n"
 """Before what is signed: no other use of the key can give the same."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -67,6 +73,7 @@ def read(folder: str | os.PathLike, key: Key | None) -> Manifest:
   Raises:
     TornError: there is none, or not as it was written.
     UntrustedError: it is not signed with the key.
+    OSError: it may be there, but cannot be read now.
   """
   path = pathlib.Path(folder) / FILE
   try:
@@ -74,6 +81,8 @@ def read(folder: str | os.PathLike, key: Key | None) -> Manifest:
       content = file.read(_LARGEST + 1)
     found = _parsed(content)
   except OSError as error:
+    if error.errno not in _WRONG:
+      raise OSError(error.errno, error.strerror, str(path)) from None
     raise TornError(
       f"{folder} is no complete directory; {FILE} there: {error.strerror}"
     ) from None

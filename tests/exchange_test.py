@@ -5,6 +5,7 @@ import pytest
 from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
 from ctr_codistill.errors import InputError
+from ctr_codistill.errors import PassingError
 
 
 class _Writer:
@@ -69,6 +70,21 @@ def test_what_is_newer_than_a_checkpoint_is_withdrawn(tmp_path):
   exchange.withdraw(tmp_path, newer_than=0)
   assert exchange.latest(tmp_path) is None
   exchange.withdraw(tmp_path / "none", newer_than=0)
+
+
+def test_what_a_failed_publication_left_goes_with_the_next(tmp_path):
+  # Whoever lost the store could not clean up there.
+  (tmp_path / ".tmp-50-1234").mkdir()
+  (tmp_path / "60").mkdir()
+  exchange.publish(_Writer(), tmp_path, 70, [], {}, keep=3)
+  assert os.listdir(tmp_path) == ["70"]
+
+
+def test_a_group_that_starts_without_its_store_may_start_again(tmp_path):
+  root = tmp_path / "exchange"
+  root.touch()
+  with pytest.raises(PassingError, match=f"cannot be used: .*'{root}'"):
+    exchange.withdraw(root, newer_than=0)
 
 
 def test_a_snapshot_that_cannot_be_written_is_named(

@@ -144,6 +144,21 @@ def test_a_torn_one_is_passed_over_and_read_once(
   assert _look(reader, used) == 20
 
 
+def test_one_that_its_store_does_not_give_is_tried_again(
+  reader, publish, tmp_path, caplog
+):
+  stamp = publish(tmp_path, 10, seed=1) / stamped.MANIFEST
+  kept = stamp.rename(tmp_path / "kept")
+  # A regular file whose first byte is a real I/O error.
+  stamp.symlink_to("/proc/self/mem")
+  assert _look(reader) == -1
+  (record,) = caplog.records
+  assert "the exchange cannot be read: [Errno 5]" in record.getMessage()
+  stamp.unlink()
+  kept.rename(stamp)
+  assert _look(reader) == 10
+
+
 def test_a_torn_one_that_is_asked_for_cannot_be_had(
   reader, publish, flip, tmp_path
 ):

@@ -37,6 +37,19 @@ def test_the_same_experiment_may_go_on_and_other_groups_join(place):
   assert (place.workdir / "experiment.json").stat().st_mtime_ns == before
 
 
+def test_the_exchange_may_lie_elsewhere_before_the_run_begins(place, tmp_path):
+  (tmp_path / "store" / "group-1").mkdir(parents=True)
+  place.workdir.mkdir()
+  (place.workdir / "exchange").symlink_to(tmp_path / "store")
+  assert workdir.claim(place, EXPERIMENT).shards.rows == 230
+
+
+def test_snapshots_without_a_run_are_refused(place):
+  (place.workdir / "exchange" / "group-1").mkdir(parents=True)
+  with pytest.raises(InputError, match="one of a run, holds 'exchange'"):
+    workdir.claim(place, EXPERIMENT)
+
+
 def test_each_group_has_a_folder(place):
   assert place.folder == place.workdir / "group-0"
   assert workdir.group_folder(place.workdir, 3) == place.workdir / "group-3"

@@ -11,13 +11,17 @@ import tensorflow as tf
 
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from ctr_codistill.errors import PassingError
 from ctr_codistill.manifests import TornError
 from ctr_codistill.snapshots import Writer
+
+FOLDER = "exchange"
+"""What of a work directory may lie elsewhere: a link, or a mount of a store."""
 
 
 def folder(workdir: str | os.PathLike, group: int) -> pathlib.Path:
   """Returns the directory of the snapshots of `group`, one a step."""
-  return pathlib.Path(workdir) / "exchange" / f"group-{group}"
+  return pathlib.Path(workdir) / FOLDER / f"group-{group}"
 
 
 def publish(
@@ -34,12 +38,14 @@ def publish(
 
   Those from step `needed_from` on stay, however many they are. A snapshot that
   is there already (its group was started again from an earlier step) stays as
-  it is, or is put aside if it is torn. Returns the snapshot's bytes.
+  it is, or is put aside if it is torn. What a publication left that failed, and
+  could not even clean up, goes. Returns the snapshot's bytes.
 
   Raises:
     InputError: it could not be written, and why.
   """
   try:
+    stamped.sweep_unstamped(root)
     if not _is_good(root / str(step), writer):
       writer.write(root, step, weights, facts)
     size = stamped.size(root / str(step))
@@ -69,11 +75,17 @@ def withdraw(root: pathlib.Path, *, newer_than: int) -> None:
   A group that starts again from a checkpoint would otherwise leave its peers
   with a teacher from a future that does not come. What a writer that died left
   aside goes too.
+
+  Raises:
+    PassingError: the place cannot be used now.
   """
-  stamped.sweep_unstamped(root)
-  for step in stamped.numbers(root):
-    if step > newer_than:
-      stamped.delete(root / str(step))
+  try:
+    stamped.sweep_unstamped(root)
+    for step in stamped.numbers(root):
+      if step > newer_than:
+        stamped.delete(root / str(step))
+  except OSError as error:
+    raise PassingError(f"the exchange cannot be used: {error}") from error
 
 
 def latest(root: pathlib.Path) -> int | None:

@@ -138,7 +138,7 @@ class Reader:
         break
       if not one.lasting:
         trouble = one.error
-      elif stamped.is_stamped(self._root / str(step)):
+      elif self._is_there(step):
         _LOG.warning("a snapshot is passed over: %s", one.error)
         self._refused.add(self._mark(step))
     self._say(trouble)
@@ -177,6 +177,12 @@ class Reader:
       if used.fits(weights):
         return weights
     return Snapshot(path, demands, ids_only=True)
+
+  def _is_there(self, step: int) -> bool:
+    try:
+      return stamped.is_stamped(self._root / str(step))
+    except OSError:
+      return False  # as far as can be told; it is looked at again
 
   def _mark(self, step: int) -> tuple[int, int]:
     """Tells a snapshot from one that is written in its place later."""

@@ -9,6 +9,7 @@ from typing import Any
 from ctr_codistill import config
 from ctr_codistill import keys
 from ctr_codistill import stamped
+from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill.schedule import Span
 from ctr_codistill.criteo import order
 from ctr_codistill.criteo import records
@@ -179,17 +180,26 @@ def _span(training: config.Training, shards: Shards, share: Share) -> Span:
 
 
 def _refuse_foreign(workdir: pathlib.Path) -> None:
-  """Refuses a directory of something else: runs are not mixed with it."""
+  """Refuses a directory of something else: runs are not mixed with it.
+
+  An exchange that lies elsewhere must be there before the run is.
+  """
   found = sorted(
     entry.name
     for entry in workdir.iterdir()
-    if not entry.name.startswith(stamped.ASIDE)
+    if not entry.name.startswith(stamped.ASIDE) and not _is_elsewhere(entry)
   )
   if found and not (workdir / EXPERIMENT).exists():
     raise InputError(
       f"the work directory {workdir} should be new, empty or one of a run, "
       f"holds {found[0]!r}"
     )
+
+
+def _is_elsewhere(entry: pathlib.Path) -> bool:
+  """Tells whether this is the exchange, mounted or linked from elsewhere."""
+  named = entry.name == exchange.FOLDER
+  return named and (entry.is_symlink() or entry.is_mount())
 
 
 def _claim_workdir(

@@ -63,14 +63,12 @@ def alone(trial):
   With one thread and without peers nothing else decides them.
   """
   flags = ("--reproducible=false", "--groups=1")
-  whole, begin = trial.folder / "whole", time.monotonic()
+  whole, workdir = trial.folder / "whole", trial.folder / "run"
   runs.finish(runs.start(whole, *flags))
-  middle = time.monotonic()
-  workdir, most = trial.folder / "run", max(trial.times // 10, 1)
+  most = max(trial.times // 10, 1)
   tried = _kill(workdir, random.Random(5), most, *flags)
-  took = time.monotonic() - middle - (middle - begin)
   same = runs.is_like_undisturbed(workdir, whole)
-  return report.Outcome(tried, tried * same, round(took / max(tried, 1), 1))
+  return report.Outcome(tried, tried * same, runs.lost(workdir))
 
 
 @report.fault("SIGTERM of the supervisor")

@@ -114,8 +114,14 @@ def trains(workdir):
 
 
 def is_like_undisturbed(workdir, other=None):
-  """Tells whether a run has the bits of the one that was left alone."""
+  """Tells whether a run has the bits of the one that was left alone.
+
+  Else it says where they part, or why they cannot be compared: one of them is
+  of a tree that was changed meanwhile, for instance.
+  """
   found = verifying.verify(other or undisturbed().workdir, workdir)
+  if found.status != verifying.EQUAL:
+    print(*found.lines, sep="\n")
   return found.status == verifying.EQUAL
 
 
