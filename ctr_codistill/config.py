@@ -6,6 +6,7 @@ serves the flags, the JSON in the work directory and the check at birth.
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from ctr_codistill.method_config import Exchange
 from ctr_codistill.method_config import Regularization
 from ctr_codistill.model_config import Model
 from ctr_codistill.model_config import Optimizer
+
+_LARGEST = 38  # powers of ten in a float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +150,7 @@ class Experiment(Checked):
       )
     topology.peers(self.exchange.topology, self.groups)
     self._check_decay()
+    self._check_growth()
     if self.exchange.what == "predictions":
       self._check_predictions()
     if self.reproducible:
@@ -180,6 +184,17 @@ class Experiment(Checked):
       raise InputError(
         "regularization.weight_decay should be 0 with optimizer.name=ftrl, "
         f"which has optimizer.l2, is {decay!r}"
+      )
+
+  def _check_growth(self) -> None:
+    """Refuses a weight that grows beyond what a float32 holds."""
+    growth, epochs = self.codistill.growth, self.training.epochs
+    most = max(self.codistill.weight.values)
+    grown = math.log10(most) + epochs * math.log10(growth) if most else 0.0
+    if grown > _LARGEST:
+      raise InputError(
+        f"codistill.growth should leave the weight below 1e{_LARGEST} after "
+        f"{epochs:g} epochs, is {growth:g}: it would be about 1e{grown:.0f}"
       )
 
   def _check_predictions(self) -> None:

@@ -16,7 +16,8 @@ import re
 
 from ctr_codistill.errors import InputError
 
-_PLACE = r"\d+(?:\.\d+)?%|\d+"
+_PLACE = r"[0-9]+(?:\.[0-9]+)?%|[0-9]+"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _PIECE = re.compile(rf"({_PLACE})(?:-({_PLACE}))?:(.+)")
 
 _Piece = tuple[str, str, float]
@@ -93,10 +94,8 @@ def _piece(part: str, text: str) -> _Piece:
 
 
 def _value(part: str, text: str) -> float:
-  try:
-    value = float(part)
-  except ValueError:
-    value = math.nan
+  # float() takes "1_0" for 10, and digits of all scripts.
+  value = float(part) if _NUMBER.fullmatch(part.strip()) else math.nan
   if not math.isfinite(value):
     raise _wrong(text, f"{part.strip()!r} should be a finite number")
   return value

@@ -191,6 +191,14 @@ def test_a_broken_rule_is_refused_with_its_value(name, value, said):
     config.from_dict(_nested(name, value))
 
 
+def test_a_weight_that_outgrows_float32_is_refused():
+  codistill = config.Codistill(growth=10.0)
+  with pytest.raises(InputError, match="below 1e38 after 50 epochs, is 10: it"):
+    config.Experiment(
+      codistill=codistill, training=config.Training(epochs=50.0)
+    )
+
+
 def test_every_field_has_a_wrong_value_above():
   assert [name for name, _, _ in WRONG] == list(_fields(config.Experiment))
 

@@ -69,6 +69,8 @@ def test_zero_is_zero_from_first_to_last():
   [
     ("", "'' should be a finite number"),
     ("nan", "'nan' should be a finite number"),
+    ("1_0", "'1_0' should be a finite number"),
+    ("1, 5:1e999", "'1e999' should be a finite number"),
     ("1, 5:inf", "'inf' should be a finite number"),
     ("1, 5", "'5' should be PLACE:VALUE"),
     ("1, -5:2", "'-5:2' should be PLACE:VALUE"),

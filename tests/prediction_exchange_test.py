@@ -1,4 +1,5 @@
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -175,6 +176,23 @@ def test_what_is_no_part_is_named(tmp_path, shards, caplog, content, message):
   taken = _Group(tmp_path, shards, 0).train(8)
   assert all(np.isnan(said).all() for _, said, _ in taken)
   assert message in caplog.text
+
+
+def test_a_place_that_cannot_be_used_ends_nothing(tmp_path, shards, caplog):
+  group = _Group(tmp_path, shards, 0)
+  (tmp_path / "1").mkdir()
+  for part in range(4):
+    (tmp_path / "1" / f"0-0-{part}").mkdir()  # where files should be
+  shutil.rmtree(tmp_path / "0")
+  (tmp_path / "0").write_bytes(b"")  # where a directory was
+  taken = group.train(16)
+  assert all(np.isnan(said).all() for _, said, _ in taken)
+  for place in (tmp_path / "0", tmp_path / "1"):
+    assert caplog.text.count(f"training goes on without {place}: ") == 1
+  (tmp_path / "0").unlink()
+  (tmp_path / "0").mkdir()
+  group.train(16)
+  assert list((tmp_path / "0").iterdir())
 
 
 def test_an_older_part_goes_when_two_windows_are_there(tmp_path, shards):

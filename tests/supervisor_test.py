@@ -36,15 +36,15 @@ PLACE = Place(None, None, 0, Cluster(("localhost:1", "localhost:2"), 0))
 class Workers:
   """Those of one group; `clock` is moved by hand."""
 
-  def __init__(self, folder, **rule):
+  def __init__(self, folder, *, stop=0, start=None, **rule):
     self.folder, self.now, self.said = folder, 0.0, []
     folder.mkdir(exist_ok=True)
     self.starts = 0
     charge = Charge(
       group=0,
-      start=self._start,
+      start=start or self._start,
       checkpoints=folder / "checkpoints",
-      stop=0,
+      stop=stop,
       start_timeout=50.0,
       rule=Supervise(**{"heartbeat_timeout": 20.0} | rule),
     )
@@ -285,6 +285,15 @@ def test_workers_that_cannot_be_started_are_tried_again(group, monkeypatch):
   assert "No space left on device" in " ".join(workers.said)
   workers.after(2)
   assert len(workers.supervisor.workers) == 2
+
+
+def test_a_finished_group_that_cannot_be_started_is_done(tmp_path):
+  done = tmp_path / "run" / "checkpoints" / "5"
+  done.mkdir(parents=True)
+  (done / "manifest.json").write_text("{}")
+  workers = Workers(tmp_path / "run", stop=5, start=_full)
+  assert "No space left on device" in " ".join(workers.said)
+  assert workers.after(0)
 
 
 def _full(*arguments, **named):

@@ -86,6 +86,17 @@ def test_what_cannot_be_compared_is_named(run, given, said):
   assert any(said in line for line in found.lines)
 
 
+@pytest.mark.parametrize("flags", [[], None, "none"])
+def test_a_manifest_without_flags_need_not_be_of_equals(run, flags):
+  one, other = run("a"), run("b")
+  for root in (one, other):
+    found = manifest.read(root)
+    stamped.write_json(root / manifest.FILE, found | {"flags": flags})
+  found = verifying.verify(one, other)
+  assert found.status == verifying.EQUAL
+  assert found.lines[-1].startswith("they need not be equal")
+
+
 def test_other_data_cannot_be_compared(run):
   one, other = run("a"), run("b")
   found = manifest.read(other)

@@ -12,6 +12,7 @@ nobody waits.
 What is left of a row is its logit in two bytes, at the row's place in its part.
 """
 
+import contextlib
 import dataclasses
 import hmac
 import json
@@ -90,6 +91,7 @@ class PredictionExchange:
     self._visit = self._next()
     self._pieces: list[tuple[_Visit, np.ndarray]] = []
     self._torn: set[pathlib.Path] = set()
+    self._troubled: set[pathlib.Path] = set()
     self.bytes_left = self.bytes_taken = 0
     own.mkdir(parents=True, exist_ok=True)
     stamped.sweep(own)
@@ -150,9 +152,11 @@ class PredictionExchange:
   def _look(self, visit: _Visit, peer: int) -> None:
     """Takes what `peer` left of the part, once it is there."""
     path = self._peers[peer] / visit.stretch.name
-    if peer in visit.peers or path in self._torn or not path.exists():
+    if peer in visit.peers or path in self._torn:
       return
     try:
+      if not path.exists():
+        return
       visit.peers[peer] = read(path, visit.stretch.size, self._key)
       self.bytes_taken += visit.stretch.size * _TYPE.itemsize
     except FileNotFoundError:
@@ -160,16 +164,30 @@ class PredictionExchange:
     except InputError as error:
       self._torn.add(path)
       _LOG.warning("not learned from: %s", error)
+    except OSError as error:
+      self._say(path.parent, error)
 
   def _write(self, visit: _Visit, step: int) -> None:
+    """Writes a part; one that the disk refuses is left out."""
     path = self._own / visit.stretch.name
-    write(path, visit.own, step, self._key)
+    try:
+      write(path, visit.own, step, self._key)
+    except OSError as error:
+      self._say(path.parent, error)
+      return
     self.bytes_left += visit.own.size * _TYPE.itemsize
     if path in self._left:
       self._left.remove(path)
     self._left.append(path)
     while len(self._left) > self._kept:
-      self._left.pop(0).unlink(missing_ok=True)
+      with contextlib.suppress(OSError):  # it costs room, no more
+        self._left.pop(0).unlink(missing_ok=True)
+
+  def _say(self, place: pathlib.Path, error: OSError) -> None:
+    """Says once of a place that it cannot be used; it is tried again."""
+    if place not in self._troubled:
+      _LOG.warning("training goes on without %s: %s", place, error)
+    self._troubled.add(place)
 
 
 def folder(root: pathlib.Path, worker: int) -> pathlib.Path:

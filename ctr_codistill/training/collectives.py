@@ -14,12 +14,14 @@ from tensorflow.python.distribute import cross_device_utils
 from ctr_codistill.models import gradient_sums
 
 _MOST = 1 << 20  # blocks of a message, 4 GiB of float32
+_LARGEST = (1 << 31) // _MOST  # keys are int32
 
 
 class _Launcher(cross_device_utils.CollectiveReplicaLauncher):
   """Numbers collectives as they are traced, and by size where that changes.
 
-  A collective that is used again refuses a message of another size.
+  A collective that is used again refuses a message of another size. One whose
+  size is not known as it is traced is taken to come in whole blocks.
   """
 
   _blocks: tf.Tensor | None = None
@@ -34,7 +36,14 @@ class _Launcher(cross_device_utils.CollectiveReplicaLauncher):
 
   def _next_instance_key(self) -> int | tf.Tensor:
     key = self._collective_keys.get_instance_key(self._group_key, self._device)
-    return key if self._blocks is None else key * _MOST + self._blocks
+    if self._blocks is None:
+      return key
+    if key >= _LARGEST:
+      raise RuntimeError(
+        "collectives of changing size should be among the first "
+        f"{_LARGEST} that a worker traces, this one is number {key}"
+      )
+    return key * _MOST + self._blocks
 
 
 def use_again() -> None:

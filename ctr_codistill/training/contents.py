@@ -17,7 +17,8 @@ from ctr_codistill.errors import InputError
 
 Contents = tuple[tuple[str, str], ...]
 """Name and hash of each variable, in the order of the model."""
-_FOLDER = "contents"
+FOLDER = "contents"
+"""Where they lie in the folder of a group."""
 
 
 def of(names: Sequence[str], weights: Sequence[tf.Tensor]) -> Contents:
@@ -35,14 +36,14 @@ def whole(contents: Contents) -> str:
 
 def leave(folder: pathlib.Path, step: int, contents: Contents) -> None:
   """Keeps the contents of snapshot `step` in the `folder` of its group."""
-  path = folder / _FOLDER / f"{step}.json"
+  path = folder / FOLDER / f"{step}.json"
   path.parent.mkdir(parents=True, exist_ok=True)
   stamped.write_json(path, contents)
 
 
 def steps(folder: pathlib.Path) -> list[int]:
   """Returns the steps whose contents a group has left, ascending."""
-  found = (folder / _FOLDER).glob("*.json")
+  found = (folder / FOLDER).glob("*.json")
   return sorted(int(path.stem) for path in found if path.stem.isdecimal())
 
 
@@ -52,7 +53,7 @@ def read(folder: pathlib.Path, step: int) -> Contents:
   Raises:
     InputError: it cannot be read.
   """
-  path = folder / _FOLDER / f"{step}.json"
+  path = folder / FOLDER / f"{step}.json"
   try:
     found = json.loads(path.read_text(encoding="utf-8"))
     return tuple((name, content) for name, content in found)

@@ -35,6 +35,7 @@ def writer(
     clock: gives seconds since 1970.
   """
   stamped.sweep(place.folder)
+  stamped.sweep(place.folder / contents.FOLDER)
   write = publishing.writer(
     model, claim.schema, place.data, place.folder / "template", claim.key
   )

@@ -90,7 +90,8 @@ def _groups(found: Mapping[str, Any], root: pathlib.Path) -> int:
 
 
 def _expected(found: Mapping[str, Any]) -> str:
-  if found.get("flags", {}).get("reproducible"):
+  flags = found.get("flags")
+  if isinstance(flags, Mapping) and flags.get("reproducible"):
     return "they should be equal: both are reproducible, of one manifest"
   return "they need not be equal: they were trained without --reproducible"
 

@@ -72,6 +72,7 @@ class Supervisor:
     self._failures, self._newest = 0, self._checkpoint()
     self._step, self._moved = self._newest, clock()
     self._lost_since: float | None = None
+    self._resume_at, self._is_done = clock(), False
     self._begin(clock())
 
   def poll(self) -> bool:
@@ -82,6 +83,8 @@ class Supervisor:
     """
     now = self._clock()
     if not self.workers:
+      if self._is_done:
+        return True
       if now >= self._resume_at:
         self._begin(now)
       return False
@@ -121,7 +124,8 @@ class Supervisor:
     try:
       self.workers = self._charge.start()
     except OSError as error:  # such as a log that cannot be opened
-      self._mend(Cause(f"group {self._charge.group}: {error}"), now)
+      cause = Cause(f"group {self._charge.group}: {error}")
+      self._is_done = self._mend(cause, now)
       return
     self._started_at = now
     self._heard = {
