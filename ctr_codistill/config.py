@@ -89,7 +89,9 @@ class Training(Checked):
     low=0,
     high=0.9999,
   )
-  average_every: int = fields.number(16, "steps between updates of it", low=1)
+  average_every: int = fields.number(
+    16, "steps between updates of the moving average", low=1
+  )
   summarize_every: int = fields.number(
     10, "steps between writes of what was logged", low=1
   )

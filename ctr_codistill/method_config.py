@@ -47,7 +47,7 @@ class Codistill(Checked):
   )
   burn_in_share: float = fields.number(
     0.0,
-    "the same as a share of all steps; above 0 it replaces burn_in_steps",
+    "burn-in as a share of all steps; above 0 it replaces burn_in_steps",
     low=0,
     high=1,
   )
@@ -110,7 +110,9 @@ class Exchange(Checked):
     low=1,
   )
   every_seconds: float = fields.number(
-    0.0, "the same in seconds, about; 0: by steps", low=0
+    0.0,
+    "seconds between publications, about; 0: every_steps counts",
+    low=0,
   )
   max_staleness_steps: int = fields.number(
     0, "steps of staleness beyond which a peer is not heard; 0: any", low=0

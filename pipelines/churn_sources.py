@@ -11,7 +11,7 @@ between the two is what the change adds. What is finished is not trained again.
 
 writes sources.html, sources.json and sources.csv. For your own model take its
 flags, as for pipelines.launch (--model.hidden=..., --preset=NAME); groups,
-workers, threads, seeds of weights and delay are varied here, and are no flags.
+workers, threads, seeds of weights and delay are varied here: leave them out.
 For a quick look: --repeats=2 --training.epochs=1. docs/churn_sources.md has
 what each source holds fixed, and how to read the shares.
 """
@@ -57,7 +57,9 @@ _PROCESSES = flags.DEFINE_integer(
   "processes", 0, "worker processes at once; 0: as many as cores", lower_bound=0
 )
 config_flags.define()
-flags.FLAGS.set_default("preset", "small")
+config_flags.begin_with("small")
+for _name in sources.VARIED:
+  flags.FLAGS[_name].help = "set by this script itself: leave it out"
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(cache)
 command.require("data", "output")
@@ -89,10 +91,7 @@ def _check_flags() -> None:
   """Refuses flags that are varied here, and would be overruled in silence."""
   for name in sources.VARIED:
     if flags.FLAGS[name].present:
-      raise InputError(
-        f"--{name} should be left out: what it says is set for each source, is "
-        f"{flags.FLAGS[name].value}"
-      )
+      raise InputError(f"--{name} is set by churn_sources itself: leave it out")
   if not 0 < _REFRESH.value < 1:
     raise InputError(f"--refresh should be in (0, 1), is {_REFRESH.value}")
 

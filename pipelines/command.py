@@ -22,7 +22,9 @@ from absl import logging as absl_logging
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.errors import PassingError
+from pipelines import helping
 
+_REQUIRED: list[str] = []  # names of flags
 MISTAKE, PASSING, TERMINATED = 1, 75, 128 + signal.SIGTERM
 """Exit statuses: to start again is in vain; it may do; SIGTERM was heeded."""
 
@@ -42,8 +44,13 @@ def run(
   """
 
   def parsed(argv: Sequence[str]) -> list[str]:
+    helping.define(_REQUIRED)
     try:
-      return flags.FLAGS(argv)
+      rest = flags.FLAGS(argv)
+      for name in _REQUIRED:
+        if flags.FLAGS[name].value is None:
+          raise flags.Error(f"--{name} should be given")
+      return rest
     except flags.Error as error:
       print(f"error: {error}\nsee --help", file=sys.stderr)
       raise SystemExit(wrong_flag) from None
@@ -59,7 +66,7 @@ def run(
 def require(*names: str) -> None:
   """Marks flags as required, and not empty: an empty path is this directory."""
   for name in names:
-    flags.mark_flag_as_required(name)
+    _REQUIRED.append(name)
     flags.register_validator(
       name, lambda value: value not in ("", []), "should not be empty"
     )

@@ -35,6 +35,18 @@ def define() -> None:
   define_section(config.Experiment)
 
 
+def begin_with(name: str) -> None:
+  """Makes a preset the default, so that the help shows what it says.
+
+  What is shown decides nothing: `experiment` takes what was given alone.
+  """
+  flags.FLAGS.set_default("preset", name)
+  values = fields.flat(config.from_dict(presets.read(name)))
+  for flag, value in values.items():
+    if fields.types(config.Experiment)[flag] != tuple[str, ...]:
+      flags.FLAGS.set_default(flag, _text(value))
+
+
 def define_section(cls: type, prefix: str = "") -> None:
   """Defines a flag for each field of `cls`, its name with `prefix` before."""
   for field in dataclasses.fields(cls):

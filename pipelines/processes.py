@@ -7,13 +7,16 @@ import json
 import pathlib
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import workdir as workdirs
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
+from pipelines import taught
 from pipelines.display import Display
 from pipelines.supervising import ports
 from pipelines.supervising import worker_process
@@ -106,9 +109,17 @@ class Run:
   def lines(self) -> list[str]:
     """Returns a line of progress for each group."""
     return [
-      f"{self._plan.name} {_line(self._plan.workdir, group)}".strip()
+      f"{self._plan.name} {self._line(group)}".strip() for group in self._groups
+    ]
+
+  def last_lines(self) -> list[str]:
+    """Returns the lines of its end, and a warning for each untaught group."""
+    plan = self._plan
+    found = [
+      taught.warning(plan.experiment, group, _progress(plan.workdir, group))
       for group in self._groups
     ]
+    return self.lines() + [f"{plan.name} {w}".strip() for w in found if w]
 
   def stop(self) -> None:
     """Has all groups write a checkpoint and end, by force after a grace."""
@@ -124,6 +135,11 @@ class Run:
     for supervisor in left:
       supervisor.end("ended", f"it did not leave within {self._grace:g} s")
 
+  def _line(self, group: int) -> str:
+    now = _progress(self._plan.workdir, group)
+    learns = taught.learns(self._plan.experiment, group)
+    return f"group {group}: {line(now, learns=learns)}"
+
 
 def keep(run: Run, display: Display) -> None:
   """Looks after a run until it ends.
@@ -135,7 +151,7 @@ def keep(run: Run, display: Display) -> None:
     while not run.is_done():
       display.show(run.lines())
       time.sleep(_POLL_SECONDS)
-    display.leave(run.lines())
+    display.leave(run.last_lines())
   finally:
     run.stop()
 
@@ -175,7 +191,7 @@ def run_all(
       for plan in list(running):
         try:
           if running[plan].is_done():
-            display.leave(running.pop(plan).lines())
+            display.leave(running.pop(plan).last_lines())
             done(plan)
         except InputError as error:
           if failed is None:
@@ -246,21 +262,36 @@ def _say(display: Display, name: str, text: str) -> None:
   display.leave([f"{name} {text}".strip()])
 
 
-def _line(workdir: pathlib.Path, group: int) -> str:
-  """Returns what a group's progress file says, in one line."""
+def _progress(workdir: pathlib.Path, group: int) -> dict[str, Any]:
+  """Returns what a group's progress file says, nothing before it is there."""
   path = workdirs.group_folder(workdir, group) / workdirs.PROGRESS
   try:
-    now = json.loads(path.read_text())
+    return json.loads(path.read_text())
   except (OSError, ValueError):
-    return f"group {group}: starting"
-  parts = [f"group {group}: {now['state']}, step {now['step']}/{now['steps']}"]
+    return {}
+
+
+def line(now: Mapping[str, Any], *, learns: bool) -> str:
+  """Returns what a progress file says, in one line.
+
+  Args:
+    now: its values; none: the group is starting.
+    learns: whether the group has who could teach it.
+  """
+  if not now:
+    return "starting"
+  parts = [f"{now['state']}, step {now['step']}/{now['steps']}"]
   if "loss" in now:
     parts.append(f"{now['examples_per_second']:,.0f} examples/s")
     parts.append(f"loss {now['loss']:.4f}")
   if now.get("staleness_steps") is not None:
-    parts.append(f"teacher {now['staleness_steps']:.0f} steps stale")
+    stale = now["staleness_steps"]
+    how = "ahead" if stale < 0 else "stale"
+    parts.append(f"teacher {abs(stale):.0f} steps {how}")
   if "validation" in now:
     parts.append(f"validation log loss {now['validation']['log_loss']:.4f}")
   if now.get("seconds_left"):
     parts.append(f"{now['seconds_left']:.0f} s left")
+  if learns and now["state"] == "done" and now.get("trained_steps"):
+    parts.append(taught.said(now))
   return ", ".join(parts)

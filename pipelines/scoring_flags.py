@@ -3,10 +3,14 @@
 Both score in the same way, so that a night is a job that could be run by hand.
 """
 
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
+from ctr_codistill import places
+from ctr_codistill import stamped
+from ctr_codistill.codistill import exchange
 from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predict
@@ -65,6 +69,8 @@ def task(snapshots: Sequence[str]) -> Task:
       column.
   """
   command.reach(_INPUT.value)
+  for path in snapshots:
+    _check_snapshot(path)
   for name in _SLICES.value:
     if name not in _COLUMNS.value:
       raise InputError(f"--slices should be of --columns, has {name!r}")
@@ -77,6 +83,25 @@ def task(snapshots: Sequence[str]) -> Task:
     max_bad_fraction=_MAX_BAD_FRACTION.value,
     **demanded.asked(),
   )
+
+
+def _check_snapshot(path: str) -> None:
+  """Names the snapshots that there are where a path of this machine is none."""
+  found = pathlib.Path(path)
+  if places.is_remote(path) or stamped.is_stamped(found):
+    return
+  own = exchange.folder(found, 0)
+  newest = exchange.latest(own)
+  if newest is not None:
+    raise InputError(
+      f"--snapshot should be a snapshot, such as {own / str(newest)}; "
+      f"{path} is a whole run"
+    )
+  beside = stamped.numbers(found.parent)
+  if not found.exists() and beside:
+    raise InputError(
+      f"{path} is not there; snapshots there are {', '.join(map(str, beside))}"
+    )
 
 
 def slices() -> tuple[str, ...]:

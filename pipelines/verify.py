@@ -9,6 +9,7 @@ this script is wrong.
 """
 
 import pathlib
+import sys
 
 from ctr_codistill.training import verifying
 from pipelines import command
@@ -17,7 +18,10 @@ from pipelines import command
 def main(*words: str) -> int:
   """Compares the runs in the two directories that are named."""
   if len(words) != 2:
-    print(f"should be given the directories of two runs, is given {words}")
+    print(
+      f"error: should be given the directories of two runs, is given {words}",
+      file=sys.stderr,
+    )
     return verifying.INCOMPARABLE
   found = verifying.verify(*map(pathlib.Path, words))
   print("\n".join(found.lines))

@@ -166,7 +166,16 @@ def test_runs_that_should_be_equal_and_are_not_end_it(output, prepared):
   assert f"step 4, group 0, variable {held[0][0]}" in done.stderr
 
 
+def test_the_help_shows_what_its_preset_says(tmp_path):
+  done = _run(tmp_path, tmp_path, "--help")
+  _, _, text = done.stdout.partition("--codistill.burn_in_share")
+  assert "(default: '0.5')" in text.partition("--codistill.burn_in_steps")[0]
+
+
 def test_a_flag_that_is_varied_is_refused(prepared, tmp_path):
   done = _run(prepared, tmp_path / "out", "--training.threads=4")
   assert done.returncode == 1
-  assert "--training.threads should be left out" in done.stderr
+  assert (
+    "--training.threads is set by churn_sources itself: leave it out"
+    in done.stderr
+  )

@@ -31,6 +31,26 @@ def _run(body, *, remote):
   return done.returncode, done.stdout, done.stderr
 
 
+def test_help_is_no_mistake_and_a_missing_flag_is_named():
+  found = subprocess.run(
+    [sys.executable, "-m", "pipelines.merge", "--help"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert (found.returncode, found.stderr) == (0, "")
+  assert "(required): " in found.stdout
+  found = subprocess.run(
+    [sys.executable, "-m", "pipelines.merge"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert found.returncode == 1
+  assert found.stderr.startswith("error: --")
+  assert "should be given\n" in found.stderr
+
+
 @pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize(
   "body, status, said",

@@ -1,6 +1,13 @@
 import io
 
+import pytest
+
+from ctr_codistill import config
+from pipelines import processes
+from pipelines import taught
 from pipelines.display import Display
+
+DONE = {"state": "done", "step": 80, "steps": 80, "trained_steps": 80}
 
 
 class _Terminal(io.StringIO):
@@ -60,3 +67,25 @@ def test_an_empty_display_does_not_hold_the_next_lines_back():
   display.show([])
   display.show(["first"])
   assert stream.getvalue() == "first\n"
+
+
+def test_a_teacher_that_is_ahead_is_said_to_be():
+  now = {"state": "training", "step": 20, "steps": 80, "staleness_steps": -60.0}
+  found = processes.line(now, learns=True)
+  assert found == "training, step 20/80, teacher 60 steps ahead"
+
+
+@pytest.mark.parametrize(
+  "fields, now, said",
+  [
+    ({}, 0, "its burn-in is 200 steps of 80; make it shorter (--codistill.bu"),
+    ({"codistill": {"burn_in_share": 0.1}}, 0, "no peer had left anything"),
+    ({"codistill": {"burn_in_share": 0.1}}, 1, ""),
+    ({"codistill": {"weight": 0}}, 0, ""),
+    ({"groups": 1}, 0, ""),
+  ],
+)
+def test_a_group_that_was_never_taught_is_warned_of(fields, now, said):
+  experiment = config.from_dict(fields)
+  found = taught.warning(experiment, 0, {**DONE, "taught_steps": now})
+  assert (said in found) if said else not found

@@ -112,6 +112,8 @@ def test_the_progress_file_says_how_far_and_how_fast(make, clock, tmp_path):
     "loss": 3.5,
     "examples_per_second": 20.0,
     "staleness_steps": 3.0,
+    "taught_steps": 0,
+    "trained_steps": 4,
     "seconds_left": 2.0,
   }
   assert _progress(tmp_path) == pytest.approx(wanted)
@@ -130,6 +132,23 @@ def test_the_rate_is_a_running_mean_and_absent_staleness_is_null(
   assert progress["examples_per_second"] == pytest.approx(9.0)
   assert progress["seconds_left"] == pytest.approx(60 / 9)
   assert progress["staleness_steps"] is None
+
+
+def test_the_steps_in_which_the_teacher_counted_are_counted(
+  make, clock, tmp_path
+):
+  journal = make()
+  journal.add(_entry(1, 1.0, taught=4.0))  # before the burn-in
+  journal.add(_entry(2, 1.0, weight=0.5, taught=4.0))
+  clock.now += 1
+  journal.write(2)
+  journal.add(_entry(3, 1.0, weight=0.5))  # a teacher that says nothing
+  journal.add(_entry(4, 1.0, weight=0.5, taught=1.0))
+  clock.now += 1
+  journal.write(4)
+  progress = _progress(tmp_path)
+  assert (progress["taught_steps"], progress["trained_steps"]) == (2, 4)
+  assert journal.taught == "taught in 2 of 4 steps"
 
 
 def test_notes_are_added(make, tmp_path):

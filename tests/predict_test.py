@@ -230,6 +230,17 @@ def test_the_script_names_what_is_missing(made, tmp_path, flag, value, message):
   assert "Traceback" not in said
 
 
+def test_the_script_names_the_snapshots_that_there_are(made, tmp_path):
+  (tmp_path / "exchange").mkdir()
+  group = tmp_path / "exchange" / "group-0"
+  group.symlink_to(made)
+  flags = (f"--input={made / 'clicks.tsv'}", f"--output={tmp_path}/p.parquet")
+  said = run("predict", f"--snapshot={tmp_path}", *flags, status=1)
+  assert f"such as {group / '7'}; {tmp_path} is a whole run" in said
+  said = run("predict", f"--snapshot={group / '8'}", *flags, status=1)
+  assert "8 is not there; snapshots there are 7\n" in said
+
+
 def test_an_exported_version_predicts_as_its_snapshot(made, tmp_path):
   for version in ("1", "2"):
     said = run(

@@ -113,7 +113,7 @@ def test_the_script_exits_with_the_verdict(run, tmp_path):
     (one, one): (0, "equal in 4 snapshots"),
     (one, other): (1, "variable bias:0"),
     (one, tmp_path / "none"): (2, "none should be the directory of a run"),
-    (one,): (2, "should be given the directories of two runs"),
+    (one,): (2, "error: should be given the directories of two runs"),
   }
   for words, (status, said) in cases.items():
     done = subprocess.run(
@@ -122,7 +122,10 @@ def test_the_script_exits_with_the_verdict(run, tmp_path):
       capture_output=True,
       text=True,
     )
-    assert (done.returncode, said in done.stdout) == (status, True), done
+    assert (done.returncode, said in done.stdout + done.stderr) == (
+      status,
+      True,
+    ), done
 
 
 def test_a_wrong_flag_says_nothing_of_the_runs():

@@ -71,6 +71,7 @@ class Journal:
     self._entries: list[Entry] = []
     self._since = clock()
     self._rate = float("nan")
+    self._taught = self._trained = 0  # steps, since this start
     self._failing: set[str] = set()
     self._progress: dict = {"state": "starting", "step": 0, "steps": stop}
     self._writer = Events(folder / "events", now()) if is_chief else None
@@ -93,7 +94,10 @@ class Journal:
     # A running mean: one slow moment (a publication) is no forecast.
     self._rate = rate if np.isnan(self._rate) else 0.8 * self._rate + 0.2 * rate
     for entry, terms in zip(entries, means, strict=True):
-      self.scalars(entry.step, _scalars(entry, *terms))
+      scalars = _scalars(entry, *terms)
+      self._taught += int(scalars["teacher/weight"] > 0)
+      self.scalars(entry.step, scalars)
+    self._trained += len(entries)
     self.scalars(step, {"examples_per_second": rate})
     if self._writer is not None:
       self._try("events", self._writer.flush)
@@ -113,6 +117,11 @@ class Journal:
     self._progress.update(values)
     self._write_progress()
 
+  @property
+  def taught(self) -> str:
+    """In how many of the steps since this start the teacher counted."""
+    return f"taught in {self._taught} of {self._trained} steps"
+
   def close(self) -> None:
     """Flushes the event file."""
     if self._writer is not None:
@@ -127,6 +136,8 @@ class Journal:
       loss=float(means[:, 0].mean()),
       examples_per_second=self._rate,
       staleness_steps=None if np.isnan(stale) else stale,
+      taught_steps=self._taught,
+      trained_steps=self._trained,
       seconds_left=left,
     )
 

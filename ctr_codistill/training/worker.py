@@ -81,6 +81,8 @@ class Worker:
     self._parts.journal.close()
     # One that left early would look like a fault to the others.
     self._parts.agreement.wait()
+    if end == self._stop:
+      _LOG.info("done; %s", self._parts.journal.taught)
     return end == self._stop
 
   def _begin(self) -> int:

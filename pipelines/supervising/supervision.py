@@ -26,8 +26,8 @@ class Supervise(Checked):
   )
   backoff: float = fields.number(
     1.0,
-    "seconds before the second of such starts; twice as many before each after"
-    f" it, up to {_LONGEST:g}",
+    "seconds to wait when a group failed twice without a new checkpoint; twice"
+    f" as many at each failure after it, up to {_LONGEST:g}",
     low=0,
   )
   heartbeat_timeout: float = fields.positive(
