@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "your_logs.md").read_text()
-STEP = 20
+STEP = 10
 # Appended, so that two trainings take seconds.
 TINY = {
   "pipelines.launch": f"--training.max_steps={STEP} --model.hidden=8"
