@@ -120,6 +120,20 @@ def test_of_two_runs_the_page_says_that_runs_have_no_interval(tmp_path):
   assert "there is no interval over runs" in path.read_text()
 
 
+def test_of_two_runs_no_column_of_intervals_over_runs_is_empty(tmp_path):
+  comparison = _comparison(runs=2, rows=500)
+  page = report.write(comparison, tmp_path).read_text()
+  assert "<th>95 %: examples</th>" in page
+  assert "<th>95 %: runs</th>" not in page
+  assert "95 %: runs" not in report.text(comparison)
+
+
+def test_small_slices_with_nothing_beyond_chance_are_left_out(tmp_path):
+  page = report.write(_comparison(rows=80), tmp_path).read_text()
+  assert "4 of fewer than 100 examples" in page
+  assert "a &amp; b" not in page
+
+
 def test_json_has_each_measure_with_both_intervals(folder):
   found = json.loads((folder / "churn.json").read_text())
   for name in ("mean_absolute", "relative", "equal"):

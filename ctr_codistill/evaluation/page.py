@@ -12,12 +12,12 @@ import pandas as pd
 
 _STYLE = """
 :root { color-scheme: light; }
-body { margin: 2rem auto; max-width: 52rem; padding: 0 1rem; color: #1b1f24;
+body { margin: 2rem auto; max-width: 66rem; padding: 0 1rem; color: #1b1f24;
   background: #fff; font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans",
   sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem; }
-p { margin: .4rem 0 .8rem; }
+p { margin: .4rem 0 .8rem; max-width: 50rem; }
 .lead { font-size: 1.05rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .8rem; line-height: 1.35;
@@ -27,17 +27,19 @@ th, td { padding: .3rem .35rem; text-align: right; vertical-align: top;
 th { border-bottom: 2px solid #8a949e; vertical-align: bottom; }
 th:first-child, td:first-child, table.prose td:last-child,
 table.prose th:last-child { text-align: left; }
-td:first-child { min-width: 8rem; }
-table.prose td { white-space: nowrap; }
+td { white-space: nowrap; }
+td:first-child { min-width: 8rem; white-space: normal; }
+table.prose td:first-child { white-space: nowrap; }
 table.prose td:last-child { white-space: normal; }
 figure { margin: .6rem 0; }
-figure svg { display: block; width: 100%; height: auto; }
+figure svg { display: block; width: 100%; max-width: 52rem; height: auto; }
 figcaption { color: #57606a; font-size: .85rem; }
 figcaption p { margin: .3rem 0; }
 @page { margin: 1.5cm; }
 @media print { body { margin: 0; max-width: none; font-size: 11pt; }
   h2 { break-after: avoid; } figure, tr { break-inside: avoid; }
-  table { font-size: 8pt; } .wide { overflow: visible; } }
+  table { font-size: 8pt; } td { white-space: normal; }
+  .wide { overflow: visible; } }
 """
 
 

@@ -149,13 +149,21 @@ def trade_off(
     )
 
 
-def bars(names: Sequence[str], values: Sequence[float], axis: str) -> str:
+def bars(
+  names: Sequence[str],
+  values: Sequence[float],
+  axis: str,
+  *,
+  right: float | None = None,
+) -> str:
   """Draws one bar an arm, its value at the end, and a line at the first's.
 
   Args:
     names: of the arms.
     values: 0 or more; nan where it was not measured.
     axis: what the values are, with their unit.
+    right: what every value should be: the line is here, and no value is
+      compared with the first.
   """
   labels = [textwrap.fill(name, 34) for name in names]
   lines = sum(label.count("\n") + 2.0 for label in labels)
@@ -165,15 +173,17 @@ def bars(names: Sequence[str], values: Sequence[float], axis: str) -> str:
     place = np.arange(len(names))
     drawn = axes.barh(place, heights, color=_arm_colours(len(names)))
     marks = [
-      _percent(v, values[0] if i else math.nan) for i, v in enumerate(values)
+      _percent(v, values[0] if i and right is None else math.nan)
+      for i, v in enumerate(values)
     ]
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     axes.bar_label(drawn, marks, padding=4, bbox=white)
-    axes.axvline(heights[0], color=drawing.GREY, linewidth=0.8, linestyle=":")
+    line = heights[0] if right is None else right
+    axes.axvline(line, color=drawing.GREY, linewidth=0.8, linestyle=":")
     axes.set_yticks(place, labels)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.28 * heights.max() or 1)
+    axes.set_xlim(0, 1.28 * max(heights.max(), right or 0) or 1)
     axes.set_xlabel(axis)
     return drawing.svg(figure, "bars", axis)
 

@@ -68,11 +68,11 @@ def text(comparison: Comparison) -> str:
 
 def text_found(found: Found) -> str:
   """Returns what `text` does, from figures that are worked out."""
-  parts = [page.text_table(tables.headline(found).iloc[:, :4])]
+  parts = [page.text_table(tables.headline(found).iloc[:, :-1])]
   if found.comparison.qualities:
     parts.append(page.text_table(tables.quality(found.comparison)))
   if found.comparison.ranks:
     parts.append(page.text_table(tables.ranks(found.comparison)))
-  if found.slices:
+  if tables.shown(found):
     parts.append(page.text_table(tables.slices(found, most=10)))
   return "\n\n".join(parts)

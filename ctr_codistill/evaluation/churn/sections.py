@@ -130,16 +130,25 @@ def _slices(found: Found) -> list[Section]:
   if not found.slices:
     return []
   total, churn = len(found.slices), found.comparison.churn
-  drawn = found.slices[:_DRAWN_SLICES]
+  kept = tables.shown(found)
+  drawn = kept[:_DRAWN_SLICES]
   worse = sum(one.churns for one in found.slices)
   off = sum(one.miscalibrated for one in found.slices)
-  shown = f" The worst {_SHOWN_SLICES} of {total}." * (total > _SHOWN_SLICES)
+  few = total - len(kept)
+  shown = f" The worst {_SHOWN_SLICES} of {len(kept)}."
+  shown *= len(kept) > _SHOWN_SLICES
+  left = (
+    f" {few} of fewer than {tables.LEAST_EXAMPLES} examples and with nothing"
+    " beyond chance are left out."
+  ) * (few > 0)
   return [
     Section(
       "Slices, the worst first",
       f"Of {total} slices {worse} churn more than all other examples beyond"
-      " chance" + (f", and {off} are miscalibrated." * churn.labelled or "."),
-      table=tables.slices(found, most=_SHOWN_SLICES),
+      " chance"
+      + (f", and {off} are miscalibrated." * churn.labelled or ".")
+      + left,
+      table=tables.slices(found, most=_SHOWN_SLICES) if kept else None,
       picture=pictures.bars(
         ["all examples", *(f"{s.column} = {s.name}" for s in drawn)],
         [

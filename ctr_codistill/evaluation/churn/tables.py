@@ -7,11 +7,15 @@ import pandas as pd
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn.facts import Found
 from ctr_codistill.evaluation.churn.measures import Measure
+from ctr_codistill.evaluation.churn.slices import Slice
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.intervals import Interval
 from ctr_codistill.evaluation.report import number
 from ctr_codistill.evaluation.report import percent
 
+# Of a slice that is shown, if nothing of it is beyond chance.
+LEAST_EXAMPLES = 100
+_RUNS = "95 %: runs"
 _WHAT = {
   "mean_absolute": ("mean absolute difference", "#.3g",
     "Mean of |p − q| (Anil et al. 2018): the headline; 0 if a retrain changes"
@@ -63,8 +67,8 @@ def headline(found: Found) -> pd.DataFrame:
       if head == name:
         label = _label(title, name, rest)
         rows.append((label, *_cells(one, form), text))
-  names = ("measure", "value", "95 %: examples", "95 %: runs", "what it says")
-  return pd.DataFrame(rows, columns=names)
+  names = ("measure", "value", "95 %: examples", _RUNS, "what it says")
+  return _without_empty(pd.DataFrame(rows, columns=names), found.comparison)
 
 
 def variance(found: Found) -> pd.DataFrame:
@@ -75,7 +79,7 @@ def variance(found: Found) -> pd.DataFrame:
     one = found.measures[name]
     share = percent(one.value / whole) if whole else "–"
     rows.append((name.partition(".")[2], *_cells(one, ".3g"), share, text))
-  names = ("part", "variance", "95 %: examples", "95 %: runs", "share",
+  names = ("part", "variance", "95 %: examples", _RUNS, "share",
            "what it says")  # fmt: skip
   return pd.DataFrame(rows, columns=names)
 
@@ -127,10 +131,22 @@ def pairs(comparison: Comparison, *, most: int) -> pd.DataFrame:
   )
 
 
+def shown(found: Found) -> list[Slice]:
+  """Returns the slices that tell something, the worst first.
+
+  Those of few examples churn much or little by chance, and would come first.
+  """
+  return [
+    one
+    for one in found.slices
+    if one.examples >= LEAST_EXAMPLES or one.churns or one.miscalibrated
+  ]
+
+
 def slices(found: Found, *, most: int) -> pd.DataFrame:
-  """Returns the `most` worst slices; marks what is beyond chance."""
+  """Returns the `most` worst of `shown`; marks what is beyond chance."""
   rows = []
-  for one in found.slices[:most]:
+  for one in shown(found)[:most]:
     churn = one.measures["mean_absolute"]
     row = {
       "slice": f"{one.column} = {one.name}",
@@ -155,8 +171,14 @@ def ranks(comparison: Comparison) -> pd.DataFrame:
   rows = [("Kendall's tau-b", *_cells(found.tau, ".3f"))]
   for k, one in found.overlap.items():
     rows.append((f"top {k} in common", *_cells(one, "%")))
-  names = ("measure", "value", "95 %: examples", "95 %: runs")
-  return pd.DataFrame(rows, columns=names)
+  names = ("measure", "value", "95 %: examples", _RUNS)
+  return _without_empty(pd.DataFrame(rows, columns=names), comparison)
+
+
+def _without_empty(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+  """Drops the interval over runs where two runs have none."""
+  few = comparison.churn.runs < 3
+  return table.drop(columns=_RUNS) if few else table
 
 
 def _label(title: str, name: str, rest: str) -> str:

@@ -73,9 +73,11 @@ def _deciles(run: str, figures: Figures) -> Section:
         *(one.calibration.value for one in figures.deciles),
       ],
       "clicks predicted / clicks that came",
+      right=1.0,
     ),
     caption="Tenths of the examples by their prediction, in bins of 1/32 of a"
-    " logit, so that equal predictions stay together.",
+    " logit, so that equal predictions stay together. The line is at 1, which"
+    " is right.",
   )
 
 
