@@ -40,6 +40,51 @@ def test_the_columns_of_a_frame_are_slices():
 
 
 @pytest.mark.parametrize(
+  "kind",
+  [pa.table, pa.RecordBatch.from_pydict, dict, pd.DataFrame],
+)
+def test_tables_of_any_kind_are_columns_by_name(kind):
+  p, q, _ = _made(6)
+  runs = kind({"p": p, "q": q})
+  slices = kind({"site": np.array([1, 1, 2, 2, 2, 1])})
+  found = ctr_codistill.compare_columns(runs, slices=slices)
+  assert found.names == ("p", "q")
+  counts = found.churn.counts["slice_examples site"].sum(axis=1)
+  assert sorted(counts) == [0, 0, 3, 3]
+
+
+def test_what_is_no_columns_by_name_is_refused():
+  p, q, _ = _made(2)
+  message = "slices should be columns by name, .* is a Series"
+  with pytest.raises(InputError, match=message):
+    ctr_codistill.compare_columns({"p": p, "q": q}, slices=pd.Series([1, 2]))
+
+
+@pytest.mark.parametrize("where", ["q", "label", "example", "site"])
+def test_pandas_columns_are_not_compared_past_their_indices(where):
+  columns = {
+    "q": [0.1, 0.2],
+    "label": [0, 1],
+    "example": [3, 4],
+    "site": [1, 1],
+  }
+  columns = {n: pd.Series(c, index=[7, 8]) for n, c in columns.items()}
+  p = columns["q"].copy()
+
+  def compare(q, label, example, site):
+    runs = {"p": p, "q": q}
+    return ctr_codistill.compare_columns(
+      runs, label=label, example=example, slices={"site": site}
+    )
+
+  assert compare(**columns).churn.examples == 2
+  columns[where] = columns[where].set_axis([7, 9])
+  message = f"{where}, row 1: the index should be 8 as that of p, is 9"
+  with pytest.raises(InputError, match=message):
+    compare(**columns)
+
+
+@pytest.mark.parametrize(
   "change, message",
   [
     ({"q": [0.1, np.nan, 0.2]}, "q, row 1: probability .* is nan"),
