@@ -16,6 +16,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 _HOMES = {
   "Churn": "evaluation.churn",
+  "Course": "course",
   "Experiment": "config",
   "InputError": "errors",
   "Lookup": "criteo.lookup",
@@ -33,9 +34,11 @@ _HOMES = {
   "batches": "criteo.dataset",
   "compare": "evaluation.comparison",
   "compare_columns": "evaluation.churn.columns",
+  "divergence": "codistill.loss",
   "export": "exporting.exports",
   "open_shards": "criteo.records",
   "prepare": "criteo.preparing.preparation",
+  "terms": "codistill.loss",
 }
 
 __all__ = sorted(_HOMES)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ctr_codistill.codistill import column
 from ctr_codistill.codistill import loss
+from ctr_codistill.errors import InputError
 
 LOG3 = math.log(3)  # the logit of 3/4
 LOSSES = ("cross_entropy", "kl", "squared_logits")
@@ -235,3 +236,8 @@ def test_a_row_without_a_teacher_adds_nothing_but_its_label(z, name):
   _, slope = _gradient(taught, [z, LOG3])
   wanted = 2 * LOG3 if name == "squared_logits" else 0.25
   np.testing.assert_allclose(slope, [0, wanted], rtol=1e-6)
+
+
+def test_a_divergence_that_there_is_not_is_named():
+  with pytest.raises(InputError, match="kl, squared_logits, is 'mse'"):
+    loss.divergence("mse")

@@ -21,6 +21,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from ctr_codistill.errors import InputError
+
 Divergence = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From logits of a peer and of the student, `[batch]` or `[batch, classes]`
 each, to a value an example, `[batch]`."""
@@ -61,11 +63,25 @@ def squared_logits(peer: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
 
 
 def divergence(name: str, *, temperature: float = 1.0) -> Divergence:
-  """Returns the one that `codistill.loss` names."""
+  """Returns the one that `codistill.loss` names.
+
+  Args:
+    name: cross_entropy, kl or squared_logits.
+    temperature: what logits are divided by, above 0; of no effect on
+      squared_logits.
+
+  Raises:
+    InputError: there is none of this name.
+  """
   if name == "squared_logits":
     return squared_logits
-  found = {"cross_entropy": cross_entropy, "kl": kl}[name]
-  return functools.partial(found, temperature=temperature)
+  found = {"cross_entropy": cross_entropy, "kl": kl}
+  if name not in found:
+    raise InputError(
+      "codistill.loss should be one of cross_entropy, kl, squared_logits, is "
+      f"{name!r}"
+    )
+  return functools.partial(found[name], temperature=temperature)
 
 
 def terms(

@@ -88,7 +88,8 @@ def _check_indices(columns: Mapping[str, Any]) -> None:
   for name, index in found.items():
     one = found[first]
     if not index.equals(one) and len(index) == len(one):
-      row = next(i for i, (a, b) in enumerate(zip(index, one)) if a != b)
+      unlike = (i for i, (a, b) in enumerate(zip(index, one)) if a != b)
+      row = next(unlike, 0)
       raise InputError(
         f"{name}, row {row}: the index should be {one[row]!r} as that of "
         f"{first}, is {index[row]!r}; align them, or give .to_numpy()"
