@@ -80,6 +80,9 @@ def test_what_must_be_sure_breaks_sooner_and_what_must_be_surely_beyond_later(
       text = f'judge = "{judge}"\n[measures]\nmean_absolute = {most}'
       (one,) = _judge(found, tmp_path, text)
       assert one.holds == holds, (judge, most)
+      sure = (judge == "surely_within") == holds
+      said = f": {'' if sure else 'not '}{judge.replace('_', ' ')}"
+      assert one.line.endswith(f"at most {most:g}{said}")
 
 
 def test_a_run_worse_than_the_first_is_named(found, tmp_path):

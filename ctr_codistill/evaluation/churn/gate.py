@@ -156,13 +156,22 @@ def _verdict(found: Found, limit: Limit, limits: Limits) -> Verdict:
   broken = [f for f in figures if not _holds(f, limit, limits.judge)]
   worst = max(broken or figures, key=lambda figure: _excess(figure, limit))
   text = f"{'BROKEN' if broken else 'ok'}".ljust(8)
-  text += f"{name}: {worst.value:.4g}{worst.of}, should be {_allowed(limit)}"
-  if limits.judge != _JUDGES[0]:
-    low, high = worst.interval
-    text += f", {limits.judge.replace('_', ' ')} ({low:.4g} to {high:.4g})"
+  text += f"{name}: {worst.value:.4g}{worst.of}"
+  if limits.judge == _JUDGES[0]:
+    text += f", should be {_allowed(limit)}"
+  else:
+    text += _surely(worst, limit, limits.judge, holds=not broken)
   if len(figures) > 1:
     text += f"; {len(broken)} of {len(figures)} beyond"
   return Verdict(not broken, text)
+
+
+def _surely(figure: _Figure, limit: Limit, judge: str, *, holds: bool) -> str:
+  """Returns what an interval says of a limit, such as: not surely beyond."""
+  low, high = figure.interval
+  sure = holds == (judge == "surely_within")
+  said = judge.replace("_", " ") if sure else f"not {judge.replace('_', ' ')}"
+  return f" (95 %: {low:.4g} to {high:.4g}), {_allowed(limit)}: {said}"
 
 
 def _holds(figure: _Figure, limit: Limit, how: str) -> bool:
