@@ -115,7 +115,7 @@ def main() -> int:
 
 def _compared(bars: Bars) -> Comparison:
   thresholds = [_number(text) for text in _THRESHOLDS.value]
-  tops = tuple(int(_number(text)) for text in _TOPS.value)
+  tops = tuple(_top(text) for text in _TOPS.value)
   paths = _paths(bars)
   comparison.check(paths, thresholds)
   cuts = aligning.slicings(
@@ -163,6 +163,12 @@ def _number(text: str) -> float:
     return float(text)
   except ValueError:
     raise InputError(f"--thresholds should be numbers, has {text!r}") from None
+
+
+def _top(text: str) -> int:
+  if not (text.isascii() and text.isdecimal() and int(text)):
+    raise InputError(f"--tops should be whole numbers above 0, has {text!r}")
+  return int(text)
 
 
 flags.adopt_module_key_flags(demanded)

@@ -72,8 +72,8 @@ def test_exactly_the_snapshot_that_is_due_is_taken(teacher, publish, tmp_path):
   assert found == [[], [], [4], [8], [8]]
 
 
-def test_one_that_is_torn_or_late_is_waited_for(
-  teacher, publish, flip, tmp_path
+def test_one_that_is_torn_or_late_is_waited_for_and_named(
+  teacher, publish, flip, tmp_path, caplog
 ):
   path = publish(tmp_path / "1", 4, 1)
   flip(path / "variables" / "variables.index")
@@ -88,13 +88,16 @@ def test_one_that_is_torn_or_late_is_waited_for(
   Following(teacher, EXCHANGE, (99, 99)).action(time.clock, time.sleep)(8)
   assert _used(teacher) == [4]
   assert time.now >= 2
+  said = f"a snapshot is waited for: {path}: variables/variables.index should"
+  assert caplog.text.count(said) == 1
 
 
 def test_one_that_never_comes_ends_the_wait(teacher, publish, tmp_path):
   publish(tmp_path / "1", 8, 1)
   time = _Time(teacher)
   act = Following(teacher, EXCHANGE, (99, 99)).action(time.clock, time.sleep)
-  said = r"snapshot 4 of group 1 should be there within 5 s .* of step 8"
+  said = r"snapshot 4 of group 1 should be there within 5 s .* of step 8, is "
+  said += r"not; .*/4 is no complete directory"
   with pytest.raises(InputError, match=said):
     act(8)
   assert 5 <= time.now < 5.2

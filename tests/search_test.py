@@ -76,6 +76,8 @@ def test_a_choice_at_the_end_of_its_list_is_told():
 def test_names_of_points_are_fit_for_files():
   values = {"optimizer.learning_rate": 0.1, "model.hidden": [8, 4]}
   assert search.name(values) == "optimizer.learning_rate=0.1,model.hidden=8,4"
+  names = {search.name({"w": f"0, 10{unit}:1"}) for unit in ("", "%")}
+  assert names == {"w=0,10_3a_1", "w=0,10_25__3a_1"}
 
 
 def test_a_point_is_the_arm_with_its_values_on_top(tmp_path):

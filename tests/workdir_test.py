@@ -26,7 +26,9 @@ def test_a_new_work_directory_becomes_the_experiment_s(place, schema):
   assert claim.shards.rows == 230
   written = json.loads((place.workdir / "experiment.json").read_text())
   assert config.from_dict(written["experiment"]) == EXPERIMENT
-  assert written["data"] == {"schema": schema.fingerprint, "rows": 230}
+  data = written["data"]
+  assert (data["schema"], data["rows"]) == (schema.fingerprint, 230)
+  assert len(data["digest"]) == 32
 
 
 def test_the_same_experiment_may_go_on_and_other_groups_join(place):

@@ -138,7 +138,7 @@ class Reader:
         break
       if not one.lasting:
         trouble = one.error
-      elif self._is_there(step):
+      elif self.is_there(step):
         _LOG.warning("a snapshot is passed over: %s", one.error)
         self._refused.add(self._mark(step))
     self._say(trouble)
@@ -178,7 +178,8 @@ class Reader:
         return weights
     return Snapshot(path, demands, ids_only=True)
 
-  def _is_there(self, step: int) -> bool:
+  def is_there(self, step: int) -> bool:
+    """Tells whether snapshot `step` has its stamp, as far as can be told."""
     try:
       return stamped.is_stamped(self._root / str(step))
     except OSError:

@@ -7,6 +7,7 @@ peers there may be fixed teachers, which nobody refreshes: those of an offline
 distillation.
 """
 
+import logging
 import math
 import pathlib
 import types
@@ -28,6 +29,7 @@ from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.trust import demands as trust
 from ctr_codistill.trust.demands import Demands
 
+_LOG = logging.getLogger(__name__)
 _NONE: Mapping = types.MappingProxyType({})
 
 
@@ -65,6 +67,7 @@ class Teacher:
     }
     self.fixed, self._reduction = tuple(fixed), reduction
     self._snapshots: dict[int, Snapshot] = {}
+    self._troubles: dict[int, str] = {}
     # Of each set of snapshots that was asked together.
     self._functions: dict[tuple[Snapshot, ...], Callable] = {}
 
@@ -118,7 +121,7 @@ class Teacher:
       return True
     found = self.has(peer, step)
     if found is False:
-      self._readers[peer].clear()
+      self._tell(peer, step, self._readers[peer].take().error)
     return bool(found)
 
   def take(self, steps: Sequence[int]) -> list[str]:
@@ -159,6 +162,17 @@ class Teacher:
       self._functions[members] = self._traced(members)
     given = tensors.of(counts, np.float32)
     return self._functions[members](given, **features)
+
+  def trouble(self, peer: int) -> str:
+    """Tells what kept the snapshot of `peer` away that is awaited, or ""."""
+    return self._troubles.get(peer, "")
+
+  def _tell(self, peer: int, step: int, error: str) -> None:
+    """Keeps what is wrong with one that is awaited, and says it once."""
+    reader = self._readers[peer]
+    if reader.is_there(step) and error != self.trouble(peer):
+      _LOG.warning("a snapshot is waited for: %s", error)
+    self._troubles[peer] = error
 
   def _take(self, peer: int, step: int) -> str:
     if step < 0:

@@ -85,7 +85,7 @@ class Following:
     return PassingError(
       f"snapshot {number} of group {peer} should be there within "
       f"{self._exchange.wait_timeout:g} s (exchange.wait_timeout) of step "
-      f"{step}, is not"
+      f"{step}, is not; {self._teacher.trouble(peer)}"
     )
 
 

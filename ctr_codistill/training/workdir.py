@@ -109,7 +109,11 @@ def claim(place: Place, experiment: config.Experiment) -> Claim:
   _claim_workdir(
     place.workdir,
     experiment,
-    {"schema": schema.fingerprint, "rows": shards.rows},
+    {
+      "schema": schema.fingerprint,
+      "rows": shards.rows,
+      "digest": records.digest(shards),  # other labels are other data
+    },
   )
   return Claim(
     own,
@@ -226,7 +230,7 @@ def _claim_workdir(
   different += [
     f"data.{name}: {its_data.get(name)!r} against {value!r}"
     for name, value in data.items()
-    if its_data.get(name) != value
+    if its_data.get(name, value) != value
   ]
   if different:
     raise InputError(

@@ -123,13 +123,15 @@ def snapshot(folder: Folder, name: str) -> pathlib.Path:
 def score_merged(
   folder: Folder, name: str, validation: pathlib.Path, target: pathlib.Path
 ) -> None:
-  """Predicts with the mean of the weights of all groups of a repeat."""
+  """Predicts with the mean of the weights of all groups of a repeat.
+
+  Each time: the arm may have had the weights of another arm before.
+  """
   merged = folder.run(name) / "merged"
   if not stamped.is_stamped(merged):
     merging.merge(exchange.newest(folder.run(name)), merged)
-  if not target.exists():
-    predictor = predict.Predictor(Snapshot(merged))
-    predict.run(predictor, str(validation), target)
+  predictor = predict.Predictor(Snapshot(merged))
+  predict.run(predictor, str(validation), target)
 
 
 def taught(

@@ -113,7 +113,13 @@ def best(tried: Sequence[Tried]) -> Tried:
 def name(values: Values) -> str:
   """Returns the name of a point, fit for a file."""
   text = ",".join(f"{field}={value}" for field, value in values.items())
-  return re.sub(r"[^\w,.+=-]", "", text)
+  # What fits no file's name is spelled: "10:1" is not "10%:1".
+  return re.sub(r"[^\w,.+=-]", _spelled, text)
+
+
+def _spelled(found: re.Match) -> str:
+  kept_out = " \"'[]()"  # of lists and texts, which are told apart without
+  return "" if found[0] in kept_out else f"_{ord(found[0]):x}_"
 
 
 def tree(values: Values) -> dict[str, Any]:

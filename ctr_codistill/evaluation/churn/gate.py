@@ -145,6 +145,8 @@ def _limit(
 def _number(value: Any, what: str) -> float:
   if isinstance(value, bool) or not isinstance(value, int | float):
     raise InputError(f"{what} should be a number, is {value!r}")
+  if math.isnan(value):
+    raise InputError(f"{what} should be a number, is nan")
   return float(value)
 
 
