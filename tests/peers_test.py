@@ -16,7 +16,8 @@ from ctr_codistill.snapshots import Snapshot
 FLAGS = [
   "--groups=2",
   *launching.TINY,
-  "--training.max_steps=48",
+  "--training.epochs=20",
+  "--training.max_steps=480",
   "--training.summarize_every=8",
   "--exchange.every_steps=4",
   "--codistill.burn_in_steps=4",
@@ -29,7 +30,7 @@ OWN = [
   "--per_group=1:model.precision=bfloat16",
   "--per_group=1:model.hidden=16,8",
   "--per_group=1:training.batch_size=128",
-  "--per_group=1:training.max_steps=24",
+  "--per_group=1:training.max_steps=240",
   "--per_group=1:optimizer.learning_rate=0.01",
 ]
 
@@ -61,8 +62,8 @@ def _newest(run, group):
 
 
 def test_each_group_has_its_own_steps(run):
-  assert [_newest(run, group).name for group in (0, 1)] == ["48", "24"]
-  for group, steps in ((0, 48), (1, 24)):
+  assert [_newest(run, group).name for group in (0, 1)] == ["480", "240"]
+  for group, steps in ((0, 480), (1, 240)):
     text = (run / f"group-{group}" / "progress.json").read_text()
     assert (json.loads(text)["state"], json.loads(text)["step"]) == (
       "done",
