@@ -82,10 +82,11 @@ class Following:
     return call
 
   def _late(self, peer: int, number: int, step: int) -> PassingError:
+    trouble = self._teacher.trouble(peer)
     return PassingError(
       f"snapshot {number} of group {peer} should be there within "
       f"{self._exchange.wait_timeout:g} s (exchange.wait_timeout) of step "
-      f"{step}, is not; {self._teacher.trouble(peer)}"
+      f"{step}, is not" + (f"; {trouble}" if trouble else "")
     )
 
 
