@@ -175,22 +175,22 @@ def run_all(
     limit: how many processes at once.
     rule: when a group is started again.
     done: called with each plan that ended well.
-    failed: called with each plan of which a worker, or `done`, failed, and
-      why; the others go on.
+    failed: called with each plan that could not be started, or of which a
+      worker, or `done`, failed, and why; the others go on.
 
   Raises:
-    InputError: without `failed`: which worker failed, and why. All are ended.
+    InputError: without `failed`: what failed, and why. All are ended.
   """
   waiting, running = list(plans), {}
   try:
     while waiting or running:
       busy = sum(plan.processes for plan in running)
-      if waiting and (not running or busy + waiting[0].processes <= limit):
-        plan = waiting.pop(0)
-        running[plan] = Run(plan, display, rule)
-      for plan in list(running):
+      fits = waiting and (not running or busy + waiting[0].processes <= limit)
+      for plan in [*running, *([waiting.pop(0)] if fits else [])]:
         try:
-          if running[plan].is_done():
+          if plan not in running:
+            running[plan] = Run(plan, display, rule)
+          elif running[plan].is_done():
             display.leave(running.pop(plan).last_lines())
             done(plan)
         except InputError as error:

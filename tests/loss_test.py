@@ -141,13 +141,10 @@ def test_one_column_has_the_gradient_of_all_peers(name, to, temperature, heads):
   diverge = loss.divergence(name, temperature=temperature)
   reduce = column.reduction(name, divergence_to=to, temperature=temperature)
   one = reduce(tf.constant(peers), tf.ones([2]))
+  mean = column.mean_prediction(tf.constant(peers), tf.ones([2]), temperature)
+  terms = [mean] if to == "mean" else [tf.constant(peer) for peer in peers]
   _, wanted = _gradient(
-    lambda z: (
-      column.to_each(diverge, tf.constant(peers), z)
-      if to == "each"
-      else column.to_mean(diverge, tf.constant(peers), z, temperature)
-    ),
-    own,
+    lambda z: tf.add_n([diverge(q, z) for q in terms]) / len(terms), own
   )
   _, found = _gradient(lambda z: diverge(one, z), own)
   np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)

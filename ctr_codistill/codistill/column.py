@@ -19,7 +19,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from ctr_codistill.codistill import loss
-from ctr_codistill.codistill.loss import Divergence
 
 Reduction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From logits of peers `[peers, batch]` (or `[peers, batch, classes]`), nan
@@ -58,21 +57,6 @@ def reduction(
   if name == "squared_logits" and divergence_to == "each":
     return mean_logit
   return lambda z, shares: mean_prediction(z, shares, temperature)
-
-
-def to_mean(
-  diverge: Divergence, logits: tf.Tensor, own: tf.Tensor, temperature: float
-) -> tf.Tensor:
-  """Returns D(mean_s q_s, p), `[batch]`: the loss to the mean prediction."""
-  equal = tf.ones([logits.shape[0]])
-  return diverge(mean_prediction(logits, equal, temperature), own)
-
-
-def to_each(
-  diverge: Divergence, logits: tf.Tensor, own: tf.Tensor
-) -> tf.Tensor:
-  """Returns mean_s D(q_s, p), `[batch]`: the mean of the losses to each."""
-  return tf.reduce_mean(tf.stack([diverge(z, own) for z in logits]), 0)
 
 
 def _heard(logits: tf.Tensor, shares: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
