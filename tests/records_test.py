@@ -1,4 +1,5 @@
 import json
+import re
 from concurrent import futures
 
 import numpy as np
@@ -17,11 +18,11 @@ def _rows(count):
   return np.arange(3 * count, dtype=np.int32).reshape(count, 3)
 
 
-def _write(directory, count, *, parts=1, block_rows=4, shard_rows=8):
+def _write(directory, count, *, parts=1, block_rows=4, shard_rows=8, add=0):
   with ShardWriter(
     directory, SCHEMA, block_rows=block_rows, shard_rows=shard_rows
   ) as writer:
-    for part in np.array_split(_rows(count), parts):
+    for part in np.array_split(_rows(count) + np.int32(add), parts):
       writer.write(part)
   return records.open_shards(directory, SCHEMA)
 
@@ -178,8 +179,25 @@ def test_a_digest_is_of_the_rows_and_of_their_order(tmp_path):
   one = records.digest(_write(tmp_path / "a", 18))
   assert one == records.digest(_write(tmp_path / "b", 18, parts=7))
   assert one != records.digest(_write(tmp_path / "c", 17))
-  path = tmp_path / "a" / "shard-00001.rows"
-  data = bytearray(path.read_bytes())
-  data[-1] ^= 1
-  path.write_bytes(data)
-  assert one != records.digest(records.open_shards(tmp_path / "a", SCHEMA))
+  assert one != records.digest(_write(tmp_path / "d", 18, add=1))
+
+
+def test_shards_whose_digest_was_not_noted_have_the_same(tmp_path):
+  shards = _write(tmp_path, 18)
+  assert all(len(shard.digest) == 32 for shard in shards.shards)
+  path = tmp_path / records.MANIFEST
+  manifest = json.loads(path.read_text())
+  for item in manifest["shards"]:
+    del item["digest"]
+  path.write_text(json.dumps(manifest))
+  older = records.open_shards(tmp_path, SCHEMA)
+  assert not any(shard.digest for shard in older.shards)
+  assert records.digest(older) == records.digest(shards)
+
+
+def test_a_digest_that_is_none_is_named(tmp_path):
+  _write(tmp_path, 18)
+  path = tmp_path / records.MANIFEST
+  path.write_text(re.sub('"digest": "..', '"digest": "xy', path.read_text()))
+  with pytest.raises(InputError, match=r"records.json is no manifest.*fromhex"):
+    records.open_shards(tmp_path, SCHEMA)

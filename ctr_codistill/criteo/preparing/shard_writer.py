@@ -143,13 +143,16 @@ def write_shard(
   """Writes shard `number`, all of whose rows are given; complete or absent."""
   name = f"shard-{number:05d}.rows"
   rows = np.ascontiguousarray(rows, records.ROW_TYPE)
+  sums = xxhash.xxh3_128()
   # Durable, before anybody notes that the shard is there.
   with places.written(os.path.join(directory, name), durable=True) as file:
     for first in range(0, len(rows), block_rows):
       block = memoryview(rows[first : first + block_rows]).cast("B")
       file.write(block)
-      file.write(xxhash.xxh3_64_digest(block))
-    return Shard(name=name, rows=len(rows), bytes=file.tell())
+      own = xxhash.xxh3_64_digest(block)
+      file.write(own)
+      sums.update(own)
+    return Shard(name, len(rows), file.tell(), sums.hexdigest())
 
 
 def _check(directory: str, shards: Sequence[Shard]) -> None:
