@@ -106,6 +106,12 @@ class Training(Checked):
     "seconds that a worker of several waits for the others, in a step or"
     " between steps, until it ends",
   )
+  storage_timeout: float = fields.positive(
+    1800.0,
+    "seconds that a worker waits for what is written before the next step: a"
+    " checkpoint, the last snapshot, in a reproducible run any; in that step"
+    " for what a peer writes, too",
+  )
   start_timeout: float = fields.positive(
     300.0, "seconds until a worker that never came ends its group"
   )
@@ -261,11 +267,23 @@ def from_dict(value: Mapping[str, Any]) -> Experiment:
   return fields.from_dict(Experiment, value)
 
 
+PATIENCE = (
+  "training.collective_timeout",
+  "training.storage_timeout",
+  "training.start_timeout",
+  "exchange.wait_timeout",
+)
+"""Fields that say when to give up: they decide no result."""
+
+
 def differences(one: Experiment, other: Experiment) -> list[str]:
-  """Returns a line for each field in which two experiments differ."""
+  """Returns a line for each field in which two experiments differ.
+
+  Not of those in `PATIENCE`: a run may go on with others.
+  """
   ours, theirs = fields.flat(one), fields.flat(other)
   return [
     f"{name}: {ours[name]!r} against {theirs[name]!r}"
     for name in ours
-    if ours[name] != theirs[name]
+    if name not in PATIENCE and ours[name] != theirs[name]
   ]

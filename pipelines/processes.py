@@ -13,6 +13,7 @@ from typing import Any
 
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
+from ctr_codistill.training import outside
 from ctr_codistill.training import workdir as workdirs
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
@@ -230,6 +231,7 @@ def _charge(
     checkpoints=workdirs.checkpoints_folder(plan.workdir, group),
     stop=stop if fixed else 0,
     start_timeout=experiment.training.start_timeout,
+    patience=outside.patience(experiment.training),
     rule=rule,
   )
 

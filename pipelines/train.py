@@ -23,6 +23,7 @@ from absl import flags
 from ctr_codistill import config
 from ctr_codistill.config import Experiment
 from ctr_codistill.errors import InputError
+from ctr_codistill.training import outside as outsides
 from ctr_codistill.training import strategy
 from ctr_codistill.training import worker
 from ctr_codistill.training.outside import Outside
@@ -58,7 +59,7 @@ def main() -> int:
   )
   experiment = config_flags.experiment()
   own = config.for_group(experiment, place.group).training
-  watch = Watch(own, pulse.beat, ticks=time.monotonic)
+  watch = Watch(outsides.patience(own), pulse.beat, ticks=time.monotonic)
   if len(cluster.workers) > 1:
     watch.start(_give_up, time.sleep)
   asked = threading.Event()

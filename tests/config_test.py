@@ -5,6 +5,7 @@ import math
 import pytest
 
 from ctr_codistill import config
+from ctr_codistill import fields
 from ctr_codistill.errors import InputError
 
 # For each field a value that breaks its rule, and what is said of it.
@@ -54,6 +55,7 @@ WRONG = [
   ("training.summarize_every", 0, "should be at least 1, is 0"),
   ("training.checksum_every", -1, "should be at least 0, is -1"),
   ("training.collective_timeout", 0.0, "should be above 0, is 0.0"),
+  ("training.storage_timeout", 0.0, "should be above 0, is 0.0"),
   ("training.start_timeout", 0.0, "should be above 0, is 0.0"),
   ("training.threads", -2, "training.threads .* at least 0, is -2"),
   ("codistill.loss", "l1", "one of .*, kl, squared_logits, is 'l1'"),
@@ -134,6 +136,7 @@ OTHER = {
     "summarize_every": 12,
     "checksum_every": 16,
     "collective_timeout": 13.5,
+    "storage_timeout": 17.5,
     "start_timeout": 14.5,
     "threads": 1,
   },
@@ -271,17 +274,17 @@ def test_an_overlap_is_a_matter_of_groups_that_share(sharing):
 
 
 @pytest.mark.parametrize(
-  ("fields", "said"),
+  ("given", "said"),
   [
     ({"decay": "step"}, r"is \(\) with step"),
     ({"decay": "cosine", "decay_boundaries": [7]}, r"is \(7,\) with cosine"),
     ({"decay_boundaries": [7]}, r"is \(7,\) with constant"),
   ],
 )
-def test_boundaries_belong_to_the_decay_by_steps(fields, said):
+def test_boundaries_belong_to_the_decay_by_steps(given, said):
   said = f"decay_boundaries should be given with decay step, .*, {said}"
   with pytest.raises(InputError, match=said):
-    config.Optimizer(**fields)
+    config.Optimizer(**given)
 
 
 @pytest.mark.parametrize("boundaries", [[0], [-1, 3], [3, 2]])
@@ -312,13 +315,11 @@ def test_what_can_be_no_function_is_refused(name):
 
 def test_json_gives_an_equal_experiment():
   experiment = config.from_dict(OTHER)
+  usual = fields.flat(config.Experiment())
   defaults = {
     name
-    for name in _fields(config.Experiment)
-    if not any(
-      line.startswith(f"{name}: ")
-      for line in config.differences(config.Experiment(), experiment)
-    )
+    for name, value in fields.flat(experiment).items()
+    if value == usual[name]
   }
   # An overlap is of data that are shared, a delay of snapshots, by steps.
   assert defaults == {
@@ -359,6 +360,16 @@ def test_differences_name_the_fields_and_both_values():
     "codistill.weight: '1' against '0.5'",
   ]
   assert config.differences(one, one) == []
+
+
+def test_experiments_that_give_up_at_other_times_do_not_differ():
+  flat = {}
+  for name in config.PATIENCE:
+    section, _, field = name.partition(".")
+    flat.setdefault(section, {})[field] = 7.0
+  other = config.from_dict(flat)
+  assert other != config.Experiment()
+  assert config.differences(config.Experiment(), other) == []
 
 
 def test_an_experiment_cannot_be_changed():

@@ -8,7 +8,9 @@ import sys
 import launching
 import pytest
 
+from ctr_codistill.config import Training
 from ctr_codistill.errors import InputError
+from ctr_codistill.training import outside
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
 from pipelines.supervising import heart
@@ -46,6 +48,9 @@ class Workers:
       checkpoints=folder / "checkpoints",
       stop=stop,
       start_timeout=50.0,
+      patience=outside.patience(
+        Training(start_timeout=50.0, storage_timeout=100.0)
+      ),
       rule=Supervise(**{"heartbeat_timeout": 20.0} | rule),
     )
     self.supervisor = Supervisor(
@@ -161,6 +166,18 @@ def test_a_worker_that_goes_silent_is_named_and_killed_with_its_group(group):
   assert not workers.after(6)
   assert frozen.returncode == -signal.SIGKILL
   assert "worker 1 gave no sign of life for 21 s" in workers.said[0]
+
+
+def test_one_that_may_wait_for_storage_is_given_its_time(group):
+  # 120 s of collective_timeout are more than the 100 of storage_timeout.
+  workers = group()
+  for index in (0, 1):
+    workers.tell(index, "storage 3")
+  workers.after(0)
+  assert not workers.after(120)
+  assert not workers.said
+  assert not workers.after(1)
+  assert "gave no sign of life for 121 s" in workers.said[0]
 
 
 def test_a_worker_that_never_comes_is_named(group):

@@ -141,7 +141,10 @@ def test_a_wrong_flag_says_nothing_of_the_runs():
 
 def test_a_reproducible_run_goes_on_with_what_it_was_begun(run, prepared):
   root, experiment = run("a"), config.from_dict(FIELDS)
-  manifest.claim(root, experiment, prepared, SOFTWARE)
+  training = FIELDS["training"] | {"storage_timeout": 7.0}
+  patient = config.from_dict(FIELDS | {"training": training})
+  for same in (experiment, patient):
+    manifest.claim(root, same, prepared, SOFTWARE)
   with pytest.raises(InputError, match="processor: 'A' against 'B'"):
     manifest.claim(root, experiment, prepared, SOFTWARE | {"processor": "B"})
 

@@ -13,7 +13,7 @@ class _World:
   def __init__(self, **training):
     self.now, self.beats = 100.0, []
     self.watch = Watch(
-      Training(**training),
+      outside.patience(Training(**training)),
       lambda *beat: self.beats.append(beat),
       ticks=lambda: self.now,
     )
@@ -23,18 +23,24 @@ class _World:
 
 
 @pytest.mark.parametrize(
-  ("phase", "limit"),
-  [(outside.TRAINING, 40.0), (outside.BUILDING, 90.0)],
+  ("phase", "limit", "rule"),
+  [
+    (outside.TRAINING, 40.0, "collective_timeout"),
+    (outside.BUILDING, 90.0, "start_timeout"),
+    (outside.STORAGE, 70.0, "storage_timeout"),
+  ],
 )
-def test_a_silence_is_late_after_the_limit_of_its_phase(phase, limit):
-  world = _World(collective_timeout=40.0, start_timeout=90.0)
+def test_a_silence_is_late_after_the_limit_of_its_phase(phase, limit, rule):
+  world = _World(
+    collective_timeout=40.0, start_timeout=90.0, storage_timeout=70.0
+  )
   world.watch.beat(phase, 3)
   world.now = 100 + limit
   assert not world.watch.late()
   world.now += 1
   assert world.watch.late() == (
     f"no step for {limit + 1:.0f} s: the workers of its group should answer "
-    f"within {limit:g} s (training.collective_timeout)"
+    f"within {limit:g} s (training.{rule})"
   )
   world.watch.beat(phase, 4)
   assert not world.watch.late()

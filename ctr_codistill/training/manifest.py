@@ -99,11 +99,15 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-  """Returns a line for each value in which two manifests differ."""
+  """Returns a line for each value in which two manifests differ.
+
+  Not of the flags that decide no result, `config.PATIENCE`.
+  """
   ours, theirs = _flat(one), _flat(other)
+  free = {f"flags.{name}" for name in config.PATIENCE}
   return [
     f"{name}: {ours.get(name)!r} against {theirs.get(name)!r}"
-    for name in sorted({*ours, *theirs})
+    for name in sorted({*ours, *theirs} - free)
     if ours.get(name) != theirs.get(name)
   ]
 

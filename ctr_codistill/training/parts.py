@@ -36,10 +36,7 @@ _KEPT_CHECKPOINTS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-  """What a worker trains with; `model` makes another of its models.
-
-  `pause` waits and lets whoever looks after the worker know.
-  """
+  """What a worker trains with; `model` makes another of its models."""
 
   claim: Claim
   validation: Shards
@@ -52,7 +49,6 @@ class Parts:
   teaching: teaching.BySnapshots | teaching.ByPredictions
   journal: Journal
   served: Served
-  pause: Callable[[float], None]
   checkpoints: Checkpoints
 
 
@@ -97,13 +93,10 @@ def build(
   regularizers = Regularizers(experiment.regularization, claim.steps, own_seed)
   trainer = _trainer(claim, strategy, model, regularizers)
 
-  def pause(seconds: float) -> None:
-    outside.beat(outsides.TRAINING)
-    outside.sleep(seconds)
-
   def sleep(seconds: float) -> None:
     departure.check()
-    pause(seconds)
+    outside.beat(outsides.STORAGE)
+    outside.sleep(seconds)
 
   setting = Setting(
     claim,
@@ -133,8 +126,7 @@ def build(
     teaching=teaching.build(setting),
     journal=_journal(claim, place, agreement, outside),
     served=served,
-    pause=pause,
-    checkpoints=_checkpoints(claim, place, trainer, served, pause),
+    checkpoints=_checkpoints(claim, place, trainer, served, outside.sleep),
   )
 
 
@@ -157,13 +149,13 @@ def _checkpoints(
   place: Place,
   trainer: Trainer,
   served: Served,
-  pause: Callable[[float], None],
+  sleep: Callable[[float], None],
 ) -> Checkpoints:
   return Checkpoints(
     workdir.checkpoints_folder(place.workdir, place.group),
     keep=_KEPT_CHECKPOINTS,
     key=claim.key,
-    sleep=pause,
+    sleep=sleep,
     model=trainer.model,
     optimizer=trainer.optimizer,
     **served.state,

@@ -10,8 +10,7 @@ from ctr_codistill.errors import InputError
 
 _LOG = logging.getLogger(__name__)
 TRIES = 6
-"""With pauses of 1, 2, 4, 8 and 16 s between them: less than the collective
-timeout of the workers that wait meanwhile."""
+"""With pauses of 1, 2, 4, 8 and 16 s between them."""
 REFUSALS = (InputError, OSError, tf.errors.OpError)
 """What a disk that is full, read-only, gone or broken makes a write raise."""
 

@@ -54,6 +54,8 @@ class Worker:
     self._parts = parts.build(claim, strategy, place, outside)
     self._published = 0  # bytes
     self._start = self._step_done = 0
+    # The first step is compiled, which takes as long as to build the model.
+    self._phase = outsides.BUILDING
 
   def run(self) -> bool:
     """Trains from the newest checkpoint; returns whether to the last step.
@@ -67,7 +69,8 @@ class Worker:
         end = self._train(start, waits)
       except Leaving:
         return self._leave()
-    self._outside.beat(outsides.TRAINING, end)
+    # The chief may still write its last snapshot.
+    self._outside.beat(outsides.STORAGE, end)
     self._parts.journal.write(end)
     if end < self._stop:
       self._leave()
@@ -140,9 +143,7 @@ class Worker:
     return self._claim.steps
 
   def _step(self, step: int, rows: np.ndarray) -> None:
-    # The first one is compiled, which takes as long as to build the model.
-    first = step == self._start
-    self._outside.beat(outsides.BUILDING if first else outsides.TRAINING, step)
+    self._outside.beat(self._phase, step)
     rows = tensors.of(rows)
     opinion = self._opinions(step, rows)
     terms, logit = self._parts.trainer.step(
@@ -158,7 +159,7 @@ class Worker:
         staleness_seconds=opinion.staleness_seconds,
       )
     )
-    self._step_done = step + 1
+    self._step_done, self._phase = step + 1, outsides.TRAINING
 
   def _telling(self, waits: Waits) -> Action:
     def tell(step: int) -> None:
@@ -184,9 +185,19 @@ class Worker:
       found.append(Action(self._parts.served.update, training.average_every))
     if self._parts.validation.rows:
       found.append(Action(self._evaluation(), training.evaluate_every))
-    found += self._parts.teaching.actions(self._publication)
+    found += self._parts.teaching.actions(self._publish)
     found.append(self._telling(waits))
     return [*found, Action(self._save, training.checkpoint_every)]
+
+  def _publish(self, step: int) -> None:
+    if self._experiment.reproducible or step == self._stop:
+      self._wait_for_storage()
+    self._publication(step)
+
+  def _wait_for_storage(self) -> None:
+    """Lets it be known that the chief may write before the next step."""
+    self._phase = outsides.STORAGE
+    self._outside.beat(self._phase)
 
   def _comparison(self) -> Callable[[int], None]:
     return alarm.compare_replicas(
@@ -213,6 +224,7 @@ class Worker:
     )
 
   def _save(self, step: int) -> None:
+    self._wait_for_storage()
     if not self._place.cluster.is_chief:
       return
     if self._experiment.reproducible:
@@ -241,5 +253,5 @@ class Worker:
       self._parts.journal.scalars,
       stop=self._stop,
       skips=not self._experiment.reproducible,
-      sleep=self._parts.pause,
+      sleep=self._outside.sleep,
     )

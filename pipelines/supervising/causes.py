@@ -8,7 +8,7 @@ from pipelines import command
 from pipelines.supervising import watch
 from pipelines.supervising.worker_process import WorkerProcess
 
-_CONSEQUENCES = ("UnavailableError", "CancelledError", watch.RULE)
+_CONSEQUENCES = ("UnavailableError", "CancelledError", watch.SAID)
 _LATE = "Timeout ("  # what strategy.start leaves
 
 

@@ -9,11 +9,13 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
 from ctr_codistill.training import outside
+from ctr_codistill.training.outside import Patience
 from pipelines import command
 from pipelines.supervising import causes
 from pipelines.supervising import ports
@@ -38,6 +40,7 @@ class Charge:
     checkpoints: where they lie.
     stop: the last step; 0 where others may have to be waited for at the end.
     start_timeout: seconds until a worker must have joined.
+    patience: what its workers are given in phases that take long.
     rule: when it is started again.
   """
 
@@ -46,6 +49,7 @@ class Charge:
   checkpoints: pathlib.Path
   stop: int
   start_timeout: float
+  patience: Mapping[str, Patience]
   rule: Supervise
 
 
@@ -178,10 +182,10 @@ class Supervisor:
     return now - self._heard[worker.index].at
 
   def _limit(self, worker: WorkerProcess) -> float:
-    if self._phase(worker) == outside.TRAINING:
-      return self._charge.rule.heartbeat_timeout
-    # To read a checkpoint takes what it takes.
-    return max(self._charge.rule.heartbeat_timeout, self._charge.start_timeout)
+    usual, phase = self._charge.rule.heartbeat_timeout, self._phase(worker)
+    if phase == outside.TRAINING:
+      return usual
+    return max(usual, self._charge.patience[phase].seconds)
 
   def _silent(self, late: Sequence[WorkerProcess], now: float) -> Cause:
     # All of a group wait for the one that stopped first.

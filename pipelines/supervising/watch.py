@@ -6,12 +6,13 @@ need not have a supervisor.
 
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping
 
-from ctr_codistill.config import Training
 from ctr_codistill.training import outside
+from ctr_codistill.training.outside import Patience
 
-RULE = "training.collective_timeout"
-"""What it says that a worker waited longer than."""
+SAID = "the workers of its group should answer within"
+"""What it says where a worker waited too long."""
 _LOOKS = 20  # in the time that it may be silent
 
 
@@ -20,7 +21,7 @@ class Watch:
 
   def __init__(
     self,
-    training: Training,
+    patience: Mapping[str, Patience],
     beat: Callable[..., None],
     *,
     ticks: Callable[[], float],
@@ -28,16 +29,11 @@ class Watch:
     """Has heard nothing yet.
 
     Args:
-      training: says how long a worker may wait.
+      patience: how long a worker may wait, by phase; in others for ever.
       beat: is told what is heard, see `Outside`.
       ticks: gives seconds of a clock that is never set.
     """
-    self._shortest = training.collective_timeout
-    self._limits = {
-      outside.TRAINING: self._shortest,
-      # To read a checkpoint takes what it takes.
-      outside.BUILDING: max(self._shortest, training.start_timeout),
-    }
+    self._patience = patience
     self._beat, self._ticks = beat, ticks
     self._heard = ("", 0.0)
 
@@ -50,11 +46,11 @@ class Watch:
     """Tells what to say of a silence that lasts too long, "" if none does."""
     phase, since = self._heard
     silence = self._ticks() - since
-    if silence <= self._limits.get(phase, float("inf")):
+    given = self._patience.get(phase)
+    if given is None or silence <= given.seconds:
       return ""
     return (
-      f"no step for {silence:.0f} s: the workers of its group should answer "
-      f"within {self._limits[phase]:g} s ({RULE})"
+      f"no step for {silence:.0f} s: {SAID} {given.seconds:g} s ({given.rule})"
     )
 
   def start(
@@ -62,9 +58,11 @@ class Watch:
   ) -> None:
     """Looks now and then from a thread; `end` is told if it is late."""
 
+    pause = self._patience[outside.TRAINING].seconds / _LOOKS
+
     def look() -> None:
       while not (said := self.late()):
-        sleep(self._shortest / _LOOKS)
+        sleep(pause)
       end(said)
 
     threading.Thread(target=look, name="watch", daemon=True).start()

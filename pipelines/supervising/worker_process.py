@@ -64,8 +64,8 @@ class WorkerProcess:
 
   def ask_to_leave(self) -> None:
     """Has it write a checkpoint and end; before its first step it just ends."""
-    training = self.beat.phase == outside.TRAINING
-    self._signal(signal.SIGTERM if training else signal.SIGKILL)
+    leaves = self.beat.phase in outside.LEAVES
+    self._signal(signal.SIGTERM if leaves else signal.SIGKILL)
 
   def kill(self) -> None:
     """Ends it, and waits until it is gone."""

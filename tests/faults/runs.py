@@ -25,6 +25,7 @@ FLAGS = (
   "--training.summarize_every=5",
   "--training.evaluate_every=200",
   "--training.collective_timeout=30",
+  "--training.storage_timeout=30",
   "--training.start_timeout=40",
   "--exchange.every_steps=10",
   "--codistill.burn_in_steps=0",
