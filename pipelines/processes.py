@@ -3,13 +3,10 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import pathlib
 import time
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
 
 from ctr_codistill import config
 from ctr_codistill.errors import InputError
@@ -17,6 +14,7 @@ from ctr_codistill.training import outside
 from ctr_codistill.training import workdir as workdirs
 from ctr_codistill.training.strategy import Cluster
 from ctr_codistill.training.workdir import Place
+from pipelines import progress
 from pipelines import taught
 from pipelines.display import Display
 from pipelines.supervising import ports
@@ -117,7 +115,7 @@ class Run:
     """Returns the lines of its end, and a warning for each untaught group."""
     plan = self._plan
     found = [
-      taught.warning(plan.experiment, group, _progress(plan.workdir, group))
+      taught.warning(plan.experiment, group, progress.read(plan.workdir, group))
       for group in self._groups
     ]
     return self.lines() + [f"{plan.name} {w}".strip() for w in found if w]
@@ -137,9 +135,9 @@ class Run:
       supervisor.end("ended", f"it did not leave within {self._grace:g} s")
 
   def _line(self, group: int) -> str:
-    now = _progress(self._plan.workdir, group)
+    now = progress.read(self._plan.workdir, group)
     learns = taught.learns(self._plan.experiment, group)
-    return f"group {group}: {line(now, learns=learns)}"
+    return f"group {group}: {progress.line(now, learns=learns)}"
 
 
 def keep(run: Run, display: Display) -> None:
@@ -262,38 +260,3 @@ def _start(
 
 def _say(display: Display, name: str, text: str) -> None:
   display.leave([f"{name} {text}".strip()])
-
-
-def _progress(workdir: pathlib.Path, group: int) -> dict[str, Any]:
-  """Returns what a group's progress file says, nothing before it is there."""
-  path = workdirs.group_folder(workdir, group) / workdirs.PROGRESS
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
-    return {}
-
-
-def line(now: Mapping[str, Any], *, learns: bool) -> str:
-  """Returns what a progress file says, in one line.
-
-  Args:
-    now: its values; none: the group is starting.
-    learns: whether the group has who could teach it.
-  """
-  if not now:
-    return "starting"
-  parts = [f"{now['state']}, step {now['step']}/{now['steps']}"]
-  if "loss" in now:
-    parts.append(f"{now['examples_per_second']:,.0f} examples/s")
-    parts.append(f"loss {now['loss']:.4f}")
-  if now.get("staleness_steps") is not None:
-    stale = now["staleness_steps"]
-    how = "ahead" if stale < 0 else "stale"
-    parts.append(f"teacher {abs(stale):.0f} steps {how}")
-  if "validation" in now:
-    parts.append(f"validation log loss {now['validation']['log_loss']:.4f}")
-  if now.get("seconds_left"):
-    parts.append(f"{now['seconds_left']:.0f} s left")
-  if learns and now["state"] == "done" and now.get("trained_steps"):
-    parts.append(taught.said(now))
-  return ", ".join(parts)

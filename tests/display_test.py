@@ -3,7 +3,7 @@ import io
 import pytest
 
 from ctr_codistill import config
-from pipelines import processes
+from pipelines import progress
 from pipelines import taught
 from pipelines.display import Display
 
@@ -71,7 +71,7 @@ def test_an_empty_display_does_not_hold_the_next_lines_back():
 
 def test_a_teacher_that_is_ahead_is_said_to_be():
   now = {"state": "training", "step": 20, "steps": 80, "staleness_steps": -60.0}
-  found = processes.line(now, learns=True)
+  found = progress.line(now, learns=True)
   assert found == "training, step 20/80, teacher 60 steps ahead"
 
 
