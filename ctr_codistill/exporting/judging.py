@@ -8,7 +8,7 @@ users will see it, between what answers today and what would answer tomorrow.
 import dataclasses
 import os
 
-from ctr_codistill.errors import InputError
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import snapshot_runs
 from ctr_codistill.evaluation.churn import facts
@@ -45,6 +45,7 @@ def compare(
   rows: str,
   folder: str | os.PathLike,
   *,
+  layout: Layout | None = None,
   demands: Demands = trust.NONE,
 ) -> Found:
   """Returns how two models differ on `rows`, their predictions in `folder`.
@@ -54,16 +55,16 @@ def compare(
     new: likewise.
     rows: raw files or a directory of shards, with labels.
     folder: for files of predictions.
+    layout: of raw files; None is Criteo's form with the models' features.
     demands: what both must show.
 
   Raises:
     InputError: the rows have no labels, or as `predict.run`.
   """
-  files = snapshot_runs.predicted([old, new], rows, folder, demands=demands)
-  found = facts.find(comparison.compare(files))
-  if not found.by_run:
-    raise InputError(f"{rows} should have labels, has none")
-  return found
+  files = snapshot_runs.predicted(
+    [old, new], rows, folder, layout=layout, labelled=True, demands=demands
+  )
+  return facts.find(comparison.compare(files))
 
 
 def judge(
