@@ -9,6 +9,7 @@ import dataclasses
 import os
 
 from ctr_codistill.criteo.raw.layouts import Layout
+from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import snapshot_runs
 from ctr_codistill.evaluation.churn import facts
@@ -65,6 +66,28 @@ def compare(
     [old, new], rows, folder, layout=layout, labelled=True, demands=demands
   )
   return facts.find(comparison.compare(files))
+
+
+def read_limits(path: str | os.PathLike, *, sliced: bool = False) -> Limits:
+  """Reads a file of limits that can be judged; told before rows are asked for.
+
+  Args:
+    path: of the file.
+    sliced: whether the examples will be cut into slices.
+
+  Raises:
+    InputError: as `gate.read`; a limit on slices or ranks that will not be.
+  """
+  limits = gate.read(path)
+  missing = {"ranks": "ranked by --query"}
+  missing |= {} if sliced else {"slices": "cut by --slices"}
+  for limit in limits.limits:
+    if limit.section in missing:
+      raise InputError(
+        f"{path} should have no [{limit.section}] where no examples are "
+        f"{missing[limit.section]}, has {limit.measure}"
+      )
+  return limits
 
 
 def judge(
