@@ -204,7 +204,9 @@ def _about(
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
+    judged=provenance.judged(
+      judged, _ON.value, versions.in_place(_OUTPUT.value)
+    ),
     quality=_quality(snapshot, folder, judged, layout),
   )
   if narrowed:

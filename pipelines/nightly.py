@@ -211,12 +211,16 @@ def _promote(
   night: Night, quality: Mapping[str, Any], judged: Judgement | None
 ) -> str:
   """Makes the candidate the next version; returns its directory."""
-  candidate, churn = night.task.snapshots[-1], night.output / "churn"
+  *served, candidate = night.task.snapshots
   about = About(
     source=candidate,
     quality=quality,
-    churn=provenance.churn(str(churn / "churn.json")) if judged else None,
-    judged=provenance.judged(judged, night.task.source, night.serving),
+    judged=provenance.judged(
+      judged,
+      night.task.source,
+      served[0] if served else None,
+      str(night.output / "churn" / "churn.json"),
+    ),
     experiment=provenance.experiment(candidate),
   )
   version = exports.export(

@@ -135,12 +135,12 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   assert stamped.verify(clicks / "2")["step"] == 2
   card = json.loads((clicks / "2" / "assets.extra" / "export.json").read_text())
   assert card["judged"]["verdicts"] == ended["verdicts"]
-  assert card["churn"]["mean_absolute"] > 0
+  compared = json.loads((output / "churn" / "churn.json").read_text())
+  assert card["judged"]["mean_absolute"] == compared["mean_absolute"] > 0
   value = json.loads((output / "quality" / "quality.json").read_text())
   losses = [run["log_loss"] for run in value["runs"].values()]
   assert losses[1] < losses[0]  # effects drifted: yesterday's knows less
   assert {s["column"] for s in value["runs"]["2"]["slices"]} == {"C9"}
-  compared = json.loads((output / "churn" / "churn.json").read_text())
   assert {s["column"] for s in compared["slices"]} == {"C9"}
   assert (output / "churn" / "report.html").exists()
   # Started again, it changes nothing, though its candidate is served now.

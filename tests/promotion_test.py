@@ -117,6 +117,11 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert report["judged"]["mean_absolute"] == pytest.approx(
     wanted.measures["mean_absolute"].value, abs=0.02
   )
+  low, high = report["judged"]["interval_examples"]["mean_absolute"]
+  assert low < report["judged"]["mean_absolute"] < high
+  card = (root / "2" / "assets.extra" / "model_card.md").read_text()
+  assert "95 %, over examples |\n|---|---|---|\n| mean_absolute | 0." in card
+  assert f"| {low:.6g} to {high:.6g} |" in card
   cost = report["cost"]
   assert cost["log loss"] == pytest.approx(cost["log loss of float32"], abs=0.1)
   assert 0 < cost["churn, mean absolute"] <= cost["churn, largest"] < 0.05
