@@ -107,8 +107,8 @@ class Optimizer(Checked):
   )
   decay_factor: float = fields.number(
     0.1,
-    "what decay step multiplies the learning rates with at each boundary, in"
-    " [0, 1]; 0.1: a tenth of them is left each time",
+    "what decay step multiplies the learning rates with at each boundary; 0.1:"
+    " a tenth of them is left each time",
     low=0,
     high=1,
   )
