@@ -139,7 +139,8 @@ class Exchange(Checked):
   allowed_ops: tuple[str, ...] = fields.ruled(
     [],
     "ops that a snapshot's graph may have beside those that are known to"
-    " compute only; for fixed teachers, and peers whose code is not here",
+    " compute only, by the names that a refusal says, such as Conv3D; for"
+    " fixed teachers, and peers whose code is not here",
     "each the name of an op that reaches no file, socket, process or Python",
     lambda ops: all(map(graph_ops.may_be_added, ops)),
   )
@@ -199,8 +200,9 @@ class Regularization(Checked):
   )
   label_smoothing_to: str = fields.choice(
     "half",
-    "what replaces it: 1/2 (uniform) or the share of clicks in the training"
-    " rows (unigram)",
+    "what takes the share of the label that label_smoothing says: half is 1/2"
+    " (uniform), base_rate the share of clicks in the training rows (unigram);"
+    " a click smoothed by 0.1 towards half is learned as 0.95",
     "half",
     "base_rate",
   )

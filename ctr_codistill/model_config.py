@@ -106,7 +106,11 @@ class Optimizer(Checked):
     lambda steps: all(a < b for a, b in zip((0, *steps), steps)),
   )
   decay_factor: float = fields.number(
-    0.1, "what decay step multiplies them with", low=0, high=1
+    0.1,
+    "what decay step multiplies the learning rates with at each boundary; 0.1:"
+    " a tenth of them is left each time",
+    low=0,
+    high=1,
   )
   clip_norm: float = fields.number(
     0.0,

@@ -19,6 +19,7 @@ import shlex
 
 from absl import flags
 
+from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import aligning
 from ctr_codistill.evaluation import comparison
@@ -49,6 +50,12 @@ _EXAMPLES = flags.DEFINE_string(
   None,
   "what snapshots of --runs predict first: raw files or a prepared directory,"
   " as --input of pipelines.predict; predictions are left in OUTPUT",
+)
+_LAYOUT = flags.DEFINE_string(
+  "layout",
+  None,
+  "columns of raw files of --examples, as --layout of pipelines.prepare;"
+  " Criteo's form with the models' features if not given",
 )
 _OUTPUT = flags.DEFINE_string(
   "output", None, "directory for what is written; made if missing"
@@ -148,11 +155,14 @@ def _compared(bars: Bars) -> Comparison:
 
 def _paths(bars: Bars) -> list[str]:
   if not _EXAMPLES.value:
+    if _LAYOUT.value:
+      raise InputError("--layout is of --examples, which should be given")
     return _RUNS.value
   return snapshot_runs.predicted(
     _RUNS.value,
     _EXAMPLES.value,
     os.path.join(_OUTPUT.value, "predictions"),
+    layout=layout_files.read(_LAYOUT.value) if _LAYOUT.value else None,
     demands=demanded.demands(),
     progress=lambda name: bars(f"predict {name}", None),
   )

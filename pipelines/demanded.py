@@ -17,7 +17,8 @@ _KEY_FILE = flags.DEFINE_string(
 _ALLOWED_OPS = flags.DEFINE_list(
   "allowed_ops",
   [],
-  "ops that its graph may have beside those that are known to compute only, as "
+  "ops that its graph may have beside those that are known to compute only, by "
+  "the names that a refusal says, such as Conv3D,Betainc; as "
   "--exchange.allowed_ops",
 )
 flags.register_validator(

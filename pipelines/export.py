@@ -25,9 +25,9 @@ from typing import Any
 from absl import flags
 
 from ctr_codistill.criteo.raw import layout_files
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import snapshot_runs
-from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.exporting import exports
 from ctr_codistill.exporting import judging
 from ctr_codistill.exporting import narrow
@@ -67,7 +67,7 @@ _WEIGHTS = flags.DEFINE_enum(
 _ON = flags.DEFINE_string(
   "on",
   None,
-  "rows with labels, raw in Criteo's form or prepared, such as DATA/validation:"
+  "rows with labels, raw files or a prepared directory such as DATA/validation:"
   " the model is judged on them, and the cost of bfloat16 measured",
 )
 _WARMUP = flags.DEFINE_string(
@@ -77,7 +77,10 @@ _WARMUP = flags.DEFINE_string(
   "default: rows of --on, else made from the vocabularies",
 )
 _LAYOUT = flags.DEFINE_string(
-  "layout", None, "columns of raw files of --warmup, as in prepare"
+  "layout",
+  None,
+  "columns of raw files of --on and --warmup, as --layout of pipelines.prepare;"
+  " Criteo's form with the model's features if not given",
 )
 _CHURN = flags.DEFINE_string(
   "churn", None, "churn.json of pipelines.churn, for the model card"
@@ -135,15 +138,16 @@ def main() -> int:
   if not _SNAPSHOT.value:
     raise InputError("--snapshot should name a snapshot, is not given")
   configuration = _configuration()
+  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   with tempfile.TemporaryDirectory() as folder:
     snapshot = _candidate(folder)
-    judged = _judged(snapshot, folder) if _PROMOTE.value else None
+    judged = _judged(snapshot, folder, layout) if _PROMOTE.value else None
     if judged:
       print("\n".join(verdict.line for verdict in judged.verdicts))
       if not judged.holds:
         print(f"refused: {versions.in_place(_OUTPUT.value)} stays in place")
         return REFUSED
-    about = _about(snapshot, folder, judged)
+    about = _about(snapshot, folder, judged, layout)
     version = exports.export(
       snapshot,
       _OUTPUT.value,
@@ -171,39 +175,54 @@ def _candidate(folder: str) -> str:
   )
 
 
-def _judged(snapshot: str, folder: str) -> Judgement | None:
+def _judged(
+  snapshot: str, folder: str, layout: Layout | None
+) -> Judgement | None:
   """Returns how the candidate stands to what is in place, if anything is."""
   old = versions.in_place(_OUTPUT.value)
-  limits = gate.read(_GATE.value) if _GATE.value else None
+  limits = judging.read_limits(_GATE.value) if _GATE.value else None
   if old is None:
     return None
   if not _ON.value:
     raise InputError(f"--promote should have rows --on which {old} is compared")
   found = judging.compare(
-    old, snapshot, _here(_ON.value), folder, demands=demanded.demands()
+    old,
+    snapshot,
+    _here(_ON.value),
+    folder,
+    layout=layout,
+    demands=demanded.demands(),
   )
   return judging.judge(found, limits, most_worse=_MOST_WORSE.value)
 
 
-def _about(snapshot: str, folder: str, judged: Judgement | None) -> About:
+def _about(
+  snapshot: str, folder: str, judged: Judgement | None, layout: Layout | None
+) -> About:
   narrowed = snapshot != _SNAPSHOT.value and _ON.value
   found = About(
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    judged=provenance.judged(judged, _ON.value, _OUTPUT.value),
-    quality=_quality(snapshot, folder, judged),
+    judged=provenance.judged(
+      judged, _ON.value, versions.in_place(_OUTPUT.value)
+    ),
+    quality=_quality(snapshot, folder, judged, layout),
   )
   if narrowed:
     rows = _here(_ON.value)
     cost = narrow_cost.cost(
-      _SNAPSHOT.value, snapshot, rows, folder, demands=demanded.demands()
+      _SNAPSHOT.value,
+      snapshot,
+      rows,
+      folder,
+      layout=layout,
+      demands=demanded.demands(),
     )
     found = dataclasses.replace(found, cost=cost)
   source = _WARMUP.value or _ON.value
   if not source:
     return found
-  layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
   rows = raw_rows.read(_here(source), snapshot, warmup.ROWS, layout)
   return dataclasses.replace(found, rows=rows, rows_of=f"of {source}")
 
@@ -215,7 +234,7 @@ def _here(rows: str) -> str:
 
 
 def _quality(
-  snapshot: str, folder: str, judged: Judgement | None
+  snapshot: str, folder: str, judged: Judgement | None, layout: Layout | None
 ) -> dict[str, Any] | None:
   if _QUALITY.value:
     return provenance.quality(_QUALITY.value)
@@ -225,7 +244,12 @@ def _quality(
   if not _ON.value:
     return None
   (path,) = snapshot_runs.predicted(
-    [snapshot], _here(_ON.value), folder, demands=demanded.demands()
+    [snapshot],
+    _here(_ON.value),
+    folder,
+    layout=layout,
+    labelled=True,
+    demands=demanded.demands(),
   )
   return provenance.quality(path, of=_ON.value)
 

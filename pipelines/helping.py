@@ -4,30 +4,45 @@ The script's own flags, then those of the configuration, a section each.
 """
 
 import sys
+from collections.abc import Callable
 from collections.abc import Collection
 
 from absl import flags
 
 
 class _Help(flags.BooleanFlag):
-  """Shows the help and ends well: to ask for it is no mistake."""
+  """Shows a help and ends well: to ask for it is no mistake."""
 
-  def __init__(self, required: Collection[str]):
+  def __init__(
+    self,
+    name: str,
+    about: str,
+    said: Callable[[], str],
+    short_name: str | None = None,
+  ):
     super().__init__(
-      "help", False, "show this help", short_name="?", allow_override=True
+      name, False, about, short_name=short_name, allow_override=True
     )
-    self._required = required
+    self._said = said
 
   def parse(self, arg: object) -> None:
     if self._parse(arg):
       doc = sys.modules["__main__"].__doc__ or ""
-      print(f"{doc}\n{text(self._required)}")
+      print(f"{doc}\n{self._said()}")
       raise SystemExit(0)
 
 
 def define(required: Collection[str]) -> None:
-  """Puts our `--help` in the place of absl's."""
-  flags.DEFINE_flag(_Help(required))
+  """Puts our helps in the place of absl's, which end with status 1."""
+
+  def own() -> str:
+    return text(required)
+
+  flags.DEFINE_flag(_Help("help", "show this help", own, short_name="?"))
+  flags.DEFINE_flag(_Help("helpshort", "as --help", own))
+  flags.DEFINE_flag(
+    _Help("helpfull", "show the flags of all modules", flags.FLAGS.get_help)
+  )
 
 
 def text(required: Collection[str]) -> str:

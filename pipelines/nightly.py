@@ -24,15 +24,18 @@ from typing import Any
 from absl import flags
 
 from ctr_codistill import stamped
+from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import aligning
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import parts
+from ctr_codistill.evaluation import plans
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report as quality_report
 from ctr_codistill.exporting import exports
+from ctr_codistill.exporting import judging
 from ctr_codistill.exporting import versions
 from ctr_codistill.exporting.exports import About
 from ctr_codistill.exporting.judging import Judgement
@@ -90,7 +93,7 @@ class Night:
 
 def main() -> int:
   """Runs the night and prints how it ended."""
-  limits = gate.read(_GATE.value)
+  limits = judging.read_limits(_GATE.value, sliced=bool(scoring_flags.slices()))
   output = pathlib.Path(_OUTPUT.value)
   snapshots = begun(output, _SERVING.value, _CANDIDATE.value)
   night = Night(
@@ -117,16 +120,19 @@ def begun(
 ) -> tuple[str, ...]:
   """Returns the snapshots of a night: what was served when it began, if any.
 
-  Noted at the start: a night that goes on after its promotion must not take
-  its own candidate for yesterday's model.
+  Noted when the scoring begins: a night that goes on after its promotion must
+  not take its own candidate for yesterday's model.
+
+  Raises:
+    InputError: the output is another night's, or serving is no directory of
+      versions.
   """
-  note = output / _NOTE
-  if not note.exists():
+  if not (output / _NOTE).exists():
     served = versions.in_place(serving)
-    begun_with = {"candidate": candidate, "served": served and str(served)}
-    stamped.write_json(note, begun_with)
-  found = _read(note)
-  return tuple(filter(None, (found["served"], candidate)))
+    return (str(served), candidate) if served else (candidate,)
+  note = _read(output / _NOTE)
+  _check(output, note, "candidate", candidate)
+  return tuple(filter(None, (note["served"], candidate)))
 
 
 def run(
@@ -143,11 +149,17 @@ def run(
     InputError: as `parts.run`; the day has no labels; a limit on what the
       comparison does not have.
   """
+  task = dataclasses.replace(night.task, labelled=True)
+  predictions = night.output / "predictions"
+  if not (night.output / _NOTE).exists():
+    # What is wrong is said here, before a note binds the next try.
+    plans.make(task, str(predictions), overwrite=False)
+    stamped.write_json(night.output / _NOTE, _begin(task))
   note = _read(night.output / _NOTE)
+  _check(night.output, note, "input", task.source)
   if "promoted" in note:
     return note
-  predictions = night.output / "predictions"
-  done = parts.run(night.task, predictions, threads=threads, progress=progress)
+  done = parts.run(task, predictions, threads=threads, progress=progress)
   figures = quality_report.of(done.runs, night.slices, threads=threads)
   quality_report.write(figures, night.output / "quality")
   judged = _judged(night, list(done.runs.values()))
@@ -159,6 +171,23 @@ def run(
   note |= {"verdicts": lines, "promoted": promoted}
   stamped.write_json(night.output / _NOTE, note)
   return note
+
+
+def _begin(task: Task) -> dict[str, Any]:
+  *served, candidate = task.snapshots
+  before = served[0] if served else None
+  return {"candidate": candidate, "served": before, "input": task.source}
+
+
+def _check(
+  output: pathlib.Path, note: Mapping[str, Any], name: str, value: str
+) -> None:
+  """Refuses to go on with the night of something else."""
+  if note.get(name, value) != value:
+    raise InputError(
+      f"{output} is the night of the {name} {note[name]}, not of {value}; each "
+      "night should have an --output of its own"
+    )
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -182,12 +211,16 @@ def _promote(
   night: Night, quality: Mapping[str, Any], judged: Judgement | None
 ) -> str:
   """Makes the candidate the next version; returns its directory."""
-  candidate, churn = night.task.snapshots[-1], night.output / "churn"
+  *served, candidate = night.task.snapshots
   about = About(
     source=candidate,
     quality=quality,
-    churn=provenance.churn(str(churn / "churn.json")) if judged else None,
-    judged=provenance.judged(judged, night.task.source, night.serving),
+    judged=provenance.judged(
+      judged,
+      night.task.source,
+      served[0] if served else None,
+      str(night.output / "churn" / "churn.json"),
+    ),
     experiment=provenance.experiment(candidate),
   )
   version = exports.export(

@@ -73,7 +73,11 @@ command.local("report")
 def main() -> int:
   """Runs the job and prints what it did."""
   command.reach(_OUTPUT.value)
-  task = scoring_flags.task(_SNAPSHOT.value)
+  if os.path.isfile(_REPORT.value or ""):
+    raise InputError(
+      f"--report should be a directory, {_REPORT.value} is a file"
+    )
+  task = scoring_flags.task(_SNAPSHOT.value, labelled=bool(_REPORT.value))
   is_file = _OUTPUT.value.endswith(".parquet")
   runs = _one_file(task) if is_file else _directory(task)
   if _REPORT.value:
@@ -98,7 +102,11 @@ def _one_file(task: Task) -> dict[str, str]:
     )
   predictor = predict.Predictor(Snapshot(task.snapshots[0], task.demands()))
   source = inputs.find(
-    task.source, [predictor.schema], layout=task.layout, kept=task.kept
+    task.source,
+    [predictor.schema],
+    layout=task.layout,
+    kept=task.kept,
+    labelled=task.labelled,
   )
   with Bars() as bars:
     done = predict.run(

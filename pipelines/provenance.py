@@ -3,13 +3,15 @@
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.metrics import Quality
-from ctr_codistill.exporting import versions
+from ctr_codistill.evaluation.report import plain
 from ctr_codistill.exporting.judging import Judgement
 
 _EXPERIMENT = "experiment.json"
@@ -26,9 +28,7 @@ def churn(path: str | None) -> dict[str, Any] | None:
   found = _json(path)
   if "mean_absolute" not in found:
     raise InputError(f"{path} should be a churn.json, has no mean_absolute")
-  plain = {k: v for k, v in found.items() if not isinstance(v, list | dict)}
-  kept = ("interval_runs", "interval_examples", "quality", "flips")
-  return {"of": path, **plain, **{k: found[k] for k in kept if k in found}}
+  return {"of": path, **_head(found)}
 
 
 def quality(path: str, *, of: str | None = None) -> dict[str, Any]:
@@ -46,16 +46,27 @@ def quality(path: str, *, of: str | None = None) -> dict[str, Any]:
 
 
 def judged(
-  found: Judgement | None, rows: str | None, root: str
+  found: Judgement | None,
+  rows: str | None,
+  old: str | os.PathLike | None,
+  report: str | None = None,
 ) -> dict[str, Any] | None:
-  """Returns what was compared, and the verdicts; None if nothing was."""
-  if not found:
+  """Returns what was compared, its churn and verdicts; None if nothing was.
+
+  Args:
+    found: of a model and the one in place.
+    rows: that both were asked about.
+    old: directory of the version in place.
+    report: the `churn.json` of that, where it was written.
+  """
+  if not found or old is None:
     return None
-  differ = found.found.measures["mean_absolute"].value
+  value = plain(facts.json_value(found.found))
   return {
-    "against": int(versions.in_place(root).name),
+    "against": int(pathlib.Path(old).name),
     "on": rows,
-    "mean_absolute": differ,
+    "report": report,
+    **_head(value),
     "verdicts": [verdict.line for verdict in found.verdicts],
   }
 
@@ -68,6 +79,16 @@ def experiment(snapshot: str) -> dict[str, Any] | None:
   parents = pathlib.Path(os.path.abspath(snapshot)).parents
   path = parents[min(2, len(parents) - 1)] / _EXPERIMENT
   return _json(path) if path.is_file() else None
+
+
+def _head(churn: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns of a `churn.json` what is short."""
+  kept = ("interval_runs", "interval_examples", "quality", "flips")
+  return {
+    name: value
+    for name, value in churn.items()
+    if name in kept or not isinstance(value, list | dict)
+  }
 
 
 def _json(path: str | os.PathLike) -> dict[str, Any]:

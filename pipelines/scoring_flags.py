@@ -61,8 +61,12 @@ flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
 
 
-def task(snapshots: Sequence[str]) -> Task:
+def task(snapshots: Sequence[str], *, labelled: bool = False) -> Task:
   """Returns what the flags say shall be predicted by some snapshots.
+
+  Args:
+    snapshots: their directories.
+    labelled: whether the input must have labels.
 
   Raises:
     InputError: the input is out of reach, a layout that is none, a slice of no
@@ -81,6 +85,7 @@ def task(snapshots: Sequence[str]) -> Task:
     kept=tuple(_COLUMNS.value),
     piece_bytes=_PIECE_BYTES.value,
     max_bad_fraction=_MAX_BAD_FRACTION.value,
+    labelled=labelled,
     **demanded.asked(),
   )
 
@@ -94,8 +99,8 @@ def _check_snapshot(path: str) -> None:
   newest = exchange.latest(own)
   if newest is not None:
     raise InputError(
-      f"--snapshot should be a snapshot, such as {own / str(newest)}; "
-      f"{path} is a whole run"
+      f"{path} should be a snapshot, such as {own / str(newest)}; it is a "
+      "whole run"
     )
   beside = stamped.numbers(found.parent)
   if not found.exists() and beside:

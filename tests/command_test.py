@@ -40,6 +40,18 @@ def test_help_is_no_mistake_and_a_missing_flag_is_named():
   )
   assert (found.returncode, found.stderr) == (0, "")
   assert "(required): " in found.stdout
+  short, full = (
+    subprocess.run(
+      [sys.executable, "-m", "pipelines.merge", f"--help{kind}"],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+    )
+    for kind in ("short", "full")
+  )
+  assert (short.returncode, short.stdout) == (0, found.stdout)
+  assert (full.returncode, full.stderr) == (0, "")
+  assert "--[no]logtostderr" in full.stdout  # absl's own, too
   found = subprocess.run(
     [sys.executable, "-m", "pipelines.merge"],
     cwd=ROOT,

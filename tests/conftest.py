@@ -72,6 +72,26 @@ def prepared(tmp_path_factory, rows):
 
 
 @pytest.fixture(scope="session")
+def own_log(tmp_path_factory):
+  """40 raw rows of the tiny model, and their layout: not Criteo's form."""
+  folder = tmp_path_factory.mktemp("own_log")
+  lines = ["I2;C1;id;click;C2;C3;I1"]
+  for i in range(VALIDATION_ROWS):
+    lines.append(f"{i};{'abcx'[i % 4]};u{i};{'ny'[i % 2]};b;;{-i}")
+  (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+  (folder / "layout.toml").write_text("""
+label = "click"
+label_values = ["n", "y"]
+header = true
+delimiter = ";"
+numeric = ["I1", "I2"]
+categorical = ["C1", "C2", "C3"]
+ignored = ["id"]
+""")
+  return folder / "rows.csv", folder / "layout.toml"
+
+
+@pytest.fixture(scope="session")
 def tiny():
   """The configuration of the tiny model."""
   return config.Model(hidden=(4,), embedding_dim=2, embedding_scale=0.5)

@@ -162,8 +162,9 @@ def test_the_card_says_what_was_not_given(published, tmp_path):
   assert card.startswith("# clicks, version 1\n")
   assert "`I1` `I2`: int64 `[batch]`, optional" in card
   assert "- `predict`: C1, C2, C3, I1, I2\n" in card
-  for flag in ("--quality", "--churn"):
-    assert f"Not given (`{flag}`" in card
+  assert "Not given (`--quality`" in card
+  assert "Between independent trainings: not given (`--churn=FILE`" in card
+  assert "version in place: not given (`--promote` with rows `--on`)" in card
   assert "Not compared." in card
 
 
@@ -171,7 +172,18 @@ def test_the_card_says_what_was_given(published, tmp_path):
   about = About(
     source="RUN/exchange/group-0/50",
     quality={"of": "a.parquet", "log_loss": 0.25, "examples": 7},
-    churn={"of": "churn.json", "runs": 3, "examples": 9, "mean_absolute": 0.01},
+    churn={
+      **{"of": "churn.json", "runs": 3, "examples": 9, "mean_absolute": 0.01},
+      "interval_runs": {"mean_absolute": [0.009, 0.011]},
+      "interval_examples": {"mean_absolute": [0.005, 0.02]},
+      "maximum": 0.3,
+    },
+    judged={
+      **{"against": 1, "on": "day_8", "examples": 1234, "mean_absolute": 0.02},
+      "interval_runs": {"mean_absolute": None},
+      "interval_examples": {"mean_absolute": [0.015, 0.03]},
+      "verdicts": ["ok      measures.mean_absolute: 0.02"],
+    },
     experiment={"data": {"rows": 230}},
   )
   version = exports.export(published, tmp_path, about=about)
@@ -179,7 +191,15 @@ def test_the_card_says_what_was_given(published, tmp_path):
   assert "Step 50 of `RUN/exchange/group-0/50`" in card
   assert "On `a.parquet`:\n\n| measure | |\n|---|---|\n| examples | 7 |" in card
   assert "Between 3 independent trainings, on 9 examples" in card
-  assert "| mean_absolute | 0.01 |" in card
+  assert (
+    "9 examples (`churn.json`):\n\n| measure | | 95 %, over trainings |\n"
+    "|---|---|---|\n| mean_absolute | 0.01 | 0.009 to 0.011 |\n"
+    "| maximum | 0.3 | – |"
+  ) in card
+  assert "version 1, which was in place, and this one, on 1,234 exa" in card
+  assert "| mean_absolute | 0.02 | 0.015 to 0.03 |" in card
+  assert "Version 1, on `day_8`:\n\n    ok      measures.mean_absolute" in card
+  assert "not given" not in card.lower()
   assert "Trained on 230 rows" in card
 
 

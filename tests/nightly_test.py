@@ -20,8 +20,11 @@ from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import synthetic
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.raw.layouts import Layout
+from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.plans import Task
+from ctr_codistill.exporting import judging
 from ctr_codistill.models import networks
 from pipelines import nightly
 
@@ -132,12 +135,12 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   assert stamped.verify(clicks / "2")["step"] == 2
   card = json.loads((clicks / "2" / "assets.extra" / "export.json").read_text())
   assert card["judged"]["verdicts"] == ended["verdicts"]
-  assert card["churn"]["mean_absolute"] > 0
+  compared = json.loads((output / "churn" / "churn.json").read_text())
+  assert card["judged"]["mean_absolute"] == compared["mean_absolute"] > 0
   value = json.loads((output / "quality" / "quality.json").read_text())
   losses = [run["log_loss"] for run in value["runs"].values()]
   assert losses[1] < losses[0]  # effects drifted: yesterday's knows less
   assert {s["column"] for s in value["runs"]["2"]["slices"]} == {"C9"}
-  compared = json.loads((output / "churn" / "churn.json").read_text())
   assert {s["column"] for s in compared["slices"]} == {"C9"}
   assert (output / "churn" / "report.html").exists()
   # Started again, it changes nothing, though its candidate is served now.
@@ -166,3 +169,70 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   assert "slices.mean_absolute: " in done.stdout
   assert "promoted: no" in done.stdout
   assert stamped.numbers(clicks) == [1, 2]
+
+
+def _night(snapshots, source, folder, output):
+  limits = gate.Limits("value", (gate.Limit("worse", "log_loss", 9.0),))
+  layout = Layout(("I1", "I2"), ("C1", "C2", "C3"), True)
+  task = Task(snapshots, str(source), layout)
+  return nightly.Night(task, limits, str(folder / "clicks"), output)
+
+
+def _lines(path, label=""):
+  path.write_text(f"{label}1\t2\ta\tb\tc\n" * 8)
+  return path
+
+
+def test_a_night_that_is_wrong_from_the_start_binds_nothing(publish, tmp_path):
+  """The next try may have another candidate, input and served model."""
+  good = str(publish(tmp_path / "run", 1, seed=1))
+  day = _lines(tmp_path / "day.tsv", "1\t")
+  output = tmp_path / "night"
+  for candidate, source, said in [
+    (good, _lines(tmp_path / "bare.tsv"), r"bare\.tsv should have labels"),
+    (good, tmp_path / "none.tsv", r"none\.tsv"),
+    (str(tmp_path), day, "is no complete directory"),
+  ]:
+    found = nightly.begun(output, str(tmp_path / "clicks"), candidate)
+    with pytest.raises(InputError, match=said):
+      nightly.run(_night(found, source, tmp_path, output))
+    assert not output.exists()
+  with pytest.raises(InputError, match="directory of versions, is a model"):
+    nightly.begun(output, good, good)
+  found = nightly.begun(output, str(tmp_path / "clicks"), good)
+  night = _night(found, day, tmp_path, output)
+  ended = nightly.run(night)
+  assert ended["promoted"] == str(tmp_path / "clicks" / "1")
+
+  other = str(publish(tmp_path / "run", 2, seed=2))
+  said = f"night of the candidate {good}, not of {other}; each night"
+  with pytest.raises(InputError, match=said):
+    nightly.begun(output, str(tmp_path / "clicks"), other)
+  tomorrow = _night(found, tmp_path / "day_9.tsv", tmp_path, output)
+  with pytest.raises(InputError, match=r"input .*day\.tsv, not of .*day_9"):
+    nightly.run(tomorrow)
+  assert nightly.run(night) == ended
+
+
+def test_limits_that_no_night_could_be_held_against_end_it_at_once(tmp_path):
+  (tmp_path / "limits.toml").write_text(LIMITS)
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "pipelines.nightly"),
+      *(f"--candidate={tmp_path}", f"--serving={tmp_path / 'clicks'}"),
+      *(f"--input={tmp_path}", f"--gate={tmp_path / 'limits.toml'}"),
+      f"--output={tmp_path / 'night'}",
+    ],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  assert "should have no [slices] where no examples are cut by --slices" in (
+    done.stderr
+  )
+  assert not (tmp_path / "night").exists()
+  (tmp_path / "limits.toml").write_text("[ranks]\ntau_b = 0.9\n")
+  with pytest.raises(InputError, match=r"no \[ranks\] .*, has tau_b"):
+    judging.read_limits(tmp_path / "limits.toml", sliced=True)

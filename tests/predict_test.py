@@ -18,7 +18,9 @@ from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import synthetic
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.criteo.preparing import preparation
+from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import metrics
 from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation import predictions
@@ -230,13 +232,42 @@ def test_the_script_names_what_is_missing(made, tmp_path, flag, value, message):
   assert "Traceback" not in said
 
 
+def test_a_report_without_labels_is_refused_before_a_row_is_scored(
+  made, tmp_path
+):
+  lines = (made / "clicks.tsv").read_bytes().splitlines()[:5]
+  bare = tmp_path / "bare.tsv"
+  bare.write_bytes(b"".join(line.split(b"\t", 1)[1] + b"\n" for line in lines))
+  said = run(
+    "predict",
+    f"--snapshot={made / '7'}",
+    f"--input={bare}",
+    f"--report={tmp_path / 'report'}",
+    f"--output={tmp_path / 'out'}",
+    status=1,
+  )
+  assert "bare.tsv should have labels, has none" in said
+  assert list(tmp_path.iterdir()) == [bare]
+
+
+def test_shards_say_whether_they_have_labels(schema, rows, tmp_path):
+  for name, label in (("bare", -1), ("full", 1)):
+    own = rows[:9].copy()
+    own[:, 0] = label
+    with ShardWriter(tmp_path / name, schema) as writer:
+      writer.write(own)
+  assert inputs.find(str(tmp_path / "full"), [schema], labelled=True).rows == 9
+  with pytest.raises(InputError, match="bare should have labels, has none"):
+    inputs.find(str(tmp_path / "bare"), [schema], labelled=True)
+
+
 def test_the_script_names_the_snapshots_that_there_are(made, tmp_path):
   (tmp_path / "exchange").mkdir()
   group = tmp_path / "exchange" / "group-0"
   group.symlink_to(made)
   flags = (f"--input={made / 'clicks.tsv'}", f"--output={tmp_path}/p.parquet")
   said = run("predict", f"--snapshot={tmp_path}", *flags, status=1)
-  assert f"such as {group / '7'}; {tmp_path} is a whole run" in said
+  assert f"such as {group / '7'}; it is a whole run" in said
   said = run("predict", f"--snapshot={group / '8'}", *flags, status=1)
   assert "8 is not there; snapshots there are 7\n" in said
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.exporting import exports
@@ -73,7 +74,7 @@ def _run(*words):
 
 
 def test_the_script_promotes_refuses_and_goes_back(
-  models, validation, tmp_path
+  models, validation, own_log, tmp_path
 ):
   better, worse = models
   root = tmp_path / "clicks"
@@ -90,8 +91,11 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert (done.returncode, versions.numbers(root)) == (1, [1])
   assert "most should be >= 1, is 0" in done.stderr
 
+  rows, layout = own_log
   done = _run(
     *common,
+    f"--on={rows}",
+    f"--layout={layout}",
     f"--snapshot={worse}",
     "--most_worse=9",
     "--weights=bfloat16",
@@ -105,7 +109,19 @@ def test_the_script_promotes_refuses_and_goes_back(
   assert report["weights"] == "bfloat16"
   assert report["judged"]["against"] == 1
   assert report["quality"]["examples"] == 40
-  assert report["warmup"]["rows"] == f"of {validation}"
+  assert report["warmup"]["rows"] == f"of {rows}"
+  wanted = judging.compare(
+    better, worse, str(rows), tmp_path, layout=layout_files.read(str(layout))
+  )
+  assert wanted.comparison.churn.examples == 40
+  assert report["judged"]["mean_absolute"] == pytest.approx(
+    wanted.measures["mean_absolute"].value, abs=0.02
+  )
+  low, high = report["judged"]["interval_examples"]["mean_absolute"]
+  assert low < report["judged"]["mean_absolute"] < high
+  card = (root / "2" / "assets.extra" / "model_card.md").read_text()
+  assert "95 %, over examples |\n|---|---|---|\n| mean_absolute | 0." in card
+  assert f"| {low:.6g} to {high:.6g} |" in card
   cost = report["cost"]
   assert cost["log loss"] == pytest.approx(cost["log loss of float32"], abs=0.1)
   assert 0 < cost["churn, mean absolute"] <= cost["churn, largest"] < 0.05

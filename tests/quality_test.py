@@ -129,7 +129,17 @@ def test_the_report_is_one_page_of_all_runs_and_json(tmp_path):
   ]
   assert not any(s["miscalibrated"] for s in value["old"]["slices"])
   assert value["old"]["log_loss"] < value["new"]["log_loss"]
-  assert "old" in report.text(found)
+  lines = report.text(found).splitlines()
+  assert lines[0].split() == ["measure", "snapshot", "value", "95", "%"]
+  assert [line.split()[-5:-3] for line in lines[2:]] == [
+    [run, f"{value[run][measure]:{form}}"]
+    for measure, form in (
+      *(("log_loss", ".5f"), ("normalized_entropy", ".4f")),
+      *(("auc", ".4f"), ("calibration", ".3f")),
+    )
+    for run in ("old", "new")
+  ]
+  assert max(map(len, lines)) < 60
 
 
 def test_predictions_without_labels_cannot_be_judged(tmp_path):

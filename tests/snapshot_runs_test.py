@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation import predictions
@@ -12,16 +13,17 @@ from ctr_codistill.evaluation import snapshot_runs
 from ctr_codistill.snapshots import Snapshot
 
 
-def test_snapshots_predict_the_examples_first(publish, prepared, tmp_path):
+def test_snapshots_predict_the_examples_first(publish, own_log, tmp_path):
   snapshots = [
     str(publish(tmp_path / name, 7, seed)) for seed, name in enumerate("ab")
   ]
-  examples, output = str(prepared / "validation"), tmp_path / "out"
+  (examples, layout), output = own_log, tmp_path / "out"
   done = subprocess.run(
     [
       *(sys.executable, "-m", "pipelines.churn"),
       f"--runs={','.join(snapshots)}",
       f"--examples={examples}",
+      f"--layout={layout}",
       f"--output={output}",
     ],
     capture_output=True,
@@ -34,7 +36,12 @@ def test_snapshots_predict_the_examples_first(publish, prepared, tmp_path):
     for name in "ab"
   )
   wanted = tmp_path / "a.parquet"
-  predict.run(predict.Predictor(Snapshot(snapshots[0])), examples, wanted)
+  predict.run(
+    predict.Predictor(Snapshot(snapshots[0])),
+    str(examples),
+    wanted,
+    layout=layout_files.read(str(layout)),
+  )
   assert np.array_equal(p, predictions.read(wanted).probability)
   found = json.loads((output / "churn.json").read_text())
   difference = np.abs(p.astype(float) - q)

@@ -163,6 +163,7 @@ def find(
   *,
   layout: Layout | None = None,
   kept: Sequence[str] = (),
+  labelled: bool = False,
   piece_bytes: int = pieces_.PIECE_BYTES,
   known: Sequence[Piece] | None = None,
 ) -> Input:
@@ -174,12 +175,15 @@ def find(
     schemas: of the models that shall read it.
     layout: of raw files; None is Criteo's form with the models' features.
     kept: names of columns that are passed on.
+    labelled: whether there must be labels; that is told before lines are
+      counted.
     piece_bytes: of plain text in a piece, at least 1.
     known: the pieces, where they were counted before.
 
   Raises:
     InputError: no input, one that does not fit the schemas, schemas of other
-      features, a column that is not there or twice.
+      features, a column that is not there or twice; no labels where there must
+      be some.
   """
   for name in kept:
     if name in DTYPES or list(kept).count(name) > 1:
@@ -188,7 +192,9 @@ def find(
         f"{', '.join(DTYPES)}, is {name!r}"
       )
   if is_shards(source):
-    return _shards(source, schemas, tuple(kept))
+    shards = _shards(source, schemas, tuple(kept))
+    _check_labels(source, not labelled or _has_label(shards))
+    return shards
   if piece_bytes < 1:
     raise InputError(f"piece_bytes should be at least 1, is {piece_bytes}")
   paths = lines.find(source)
@@ -201,12 +207,18 @@ def find(
   wanted = dataclasses.replace(fitted[0], kept=tuple(kept))
   found = layouts.detect(paths, wanted)
   kept_.check(paths, found)
+  _check_labels(source, not labelled or found.has_label)
   if known is None:
     cut = pieces_.split(paths, piece_bytes, header=found.header)
     known = pieces_.numbered(
       [pieces_.counted(piece, header=found.header) for piece in cut]
     )
   return RawInput(tuple(paths), found, tuple(known))
+
+
+def _check_labels(source: str, there: bool) -> None:
+  if not there:
+    raise InputError(f"{source} should have labels, has none")
 
 
 def is_shards(source: str) -> bool:
@@ -237,6 +249,12 @@ def _shards(
     for number, (shard, end) in enumerate(zip(opened[0].shards, ends))
   ]
   return ShardInput(opened[0], schemas[0], kept, tuple(pieces))
+
+
+def _has_label(found: ShardInput) -> bool:
+  """Tells whether the first row has one; all have, or none."""
+  first = list(records.read_rows(found.shards, 0, min(1, found.rows)))
+  return not first or first[0][0, 0] >= 0
 
 
 def _features(schema: Schema) -> list[str]:

@@ -50,6 +50,7 @@ class Task:
     key_file: with the key that must have signed the snapshots, "" for none;
       every process that loads one reads it there.
     allowed_ops: that their graphs may have beside the usual ones.
+    labelled: whether the input must have labels, which is told at the start.
   """
 
   snapshots: tuple[str, ...]
@@ -60,6 +61,7 @@ class Task:
   max_bad_fraction: float = predict.MAX_BAD_FRACTION
   key_file: str = ""
   allowed_ops: tuple[str, ...] = ()
+  labelled: bool = False
 
   def __post_init__(self) -> None:
     for path in self.snapshots:
@@ -129,6 +131,7 @@ def make(task: Task, output: str, *, overwrite: bool) -> Plan:
     schemas,
     layout=task.layout,
     kept=task.kept,
+    labelled=task.labelled,
     piece_bytes=task.piece_bytes,
     known=known,
   )
@@ -176,7 +179,7 @@ def _known(output: str, described: dict[str, Any]) -> list[Piece] | None:
     if found.get(name) != value:
       raise InputError(
         f"{output} is another job's: its {name} should be {value}, is "
-        f"{found.get(name)}; --overwrite begins anew"
+        f"{found.get(name)}; another --output, or --overwrite, begins anew"
       )
   return [Piece(**piece) for piece in pieces]
 

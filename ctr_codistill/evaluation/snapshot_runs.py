@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Sequence
 
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.trust import demands as trust
@@ -17,6 +18,8 @@ def predicted(
   examples: str,
   folder: str | os.PathLike,
   *,
+  layout: Layout | None = None,
+  labelled: bool = False,
   demands: Demands = trust.NONE,
   progress: Callable[[str], Callable[[int], None]] = lambda name: (
     lambda rows: None
@@ -30,6 +33,8 @@ def predicted(
     snapshots: directories, such as RUN/exchange/group-0/460.
     examples: raw files, or a directory of shards, as `predict.run` takes.
     folder: for the files; made if missing, and what is there is replaced.
+    layout: of raw files; None is Criteo's form with the models' features.
+    labelled: whether there must be labels, which is told before anything else.
     demands: what each snapshot must show.
     progress: of the runs' names makes what is called with rows newly done.
 
@@ -51,7 +56,12 @@ def predicted(
     os.path.join(folder, name.replace("/", "-") + ".parquet") for name in names
   ]
   models = [predict.Predictor(Snapshot(path, demands)) for path in snapshots]
-  source = inputs.find(examples, [model.schema for model in models])
+  source = inputs.find(
+    examples,
+    [model.schema for model in models],
+    layout=layout,
+    labelled=labelled,
+  )
   bad = predict.Bad(source.rows, predict.MAX_BAD_FRACTION)
   moved = progress(", ".join(names))
   with contextlib.ExitStack() as stack:

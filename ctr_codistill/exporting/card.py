@@ -23,6 +23,14 @@ _LIMITS = """\
 """
 
 
+_UNKNOWN_CHURN = """\
+Between independent trainings: not given (`--churn=FILE`, a `churn.json` of
+`pipelines.churn`), so how far another training would differ is not known."""
+_UNKNOWN_CHANGE = """\
+Against the version in place: not given (`--promote` with rows `--on`), so how
+far its answers differ from those before is not known."""
+
+
 def text(report: Mapping[str, Any]) -> str:
   """Returns the card as Markdown, from what `export.json` holds."""
   parts = [
@@ -31,7 +39,7 @@ def text(report: Mapping[str, Any]) -> str:
     "## Answers\n" + _signatures(report["signatures"]),
     "## Data\n" + _data(report["data"]),
     "## Quality\n" + _quality(report["quality"]),
-    "## Churn\n" + _churn(report["churn"]),
+    "## Churn\n" + _churn(report["churn"], report["judged"]),
     "## Against the version before\n" + _judged(report["judged"]),
     "## Weights\n" + _weights(report),
     "## Limits\n" + _LIMITS,
@@ -98,18 +106,40 @@ def _quality(quality: Mapping[str, Any] | None) -> str:
   return f"On `{quality['of']}`:\n\n" + _table("measure", rows)
 
 
-def _churn(churn: Mapping[str, Any] | None) -> str:
-  if churn is None:
-    return (
-      "Not given (`--churn`): how far another training would differ is not "
-      "known."
+def _churn(
+  churn: Mapping[str, Any] | None, judged: Mapping[str, Any] | None
+) -> str:
+  parts = []
+  if judged and "examples" in judged:
+    beside = f"; `{judged['report']}`" if judged.get("report") else ""
+    parts.append(
+      f"Between version {judged['against']}, which was in place, and this one, "
+      f"on {judged['examples']:,} examples (`{judged['on']}`{beside}):\n\n"
+      + _figures(judged)
     )
-  rows = {name: churn[name] for name in _CHURN if name in churn}
-  head = (
-    f"Between {churn.get('runs', '?')} independent trainings, on "
-    f"{churn.get('examples', 0):,} examples (`{churn['of']}`):\n\n"
-  )
-  return head + _table("measure", rows)
+  if churn:
+    parts.append(
+      f"Between {churn.get('runs', '?')} independent trainings, on "
+      f"{churn.get('examples', 0):,} examples (`{churn['of']}`):\n\n"
+      + _figures(churn)
+    )
+  else:
+    parts.append(_UNKNOWN_CHURN)
+  if not (churn or judged):
+    parts.append(_UNKNOWN_CHANGE)
+  return "\n\n".join(parts)
+
+
+def _figures(found: Mapping[str, Any]) -> str:
+  """Returns measures of churn with the intervals that hold: 95 %."""
+  ends, over = found.get("interval_runs") or {}, "trainings"
+  if not any(ends.get(name) for name in _CHURN):  # of fewer than three
+    ends, over = found.get("interval_examples") or {}, "examples"
+  lines = [f"| measure | | 95 %, over {over} |", "|---|---|---|"]
+  for name in (name for name in _CHURN if name in found):
+    within = " to ".join(map(_cell, ends.get(name) or ["–"]))
+    lines.append(f"| {name} | {_cell(found[name])} | {within} |")
+  return "\n".join(lines)
 
 
 def _judged(judged: Mapping[str, Any] | None) -> str:

@@ -8,6 +8,7 @@ users will see it, between what answers today and what would answer tomorrow.
 import dataclasses
 import os
 
+from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import snapshot_runs
@@ -45,6 +46,7 @@ def compare(
   rows: str,
   folder: str | os.PathLike,
   *,
+  layout: Layout | None = None,
   demands: Demands = trust.NONE,
 ) -> Found:
   """Returns how two models differ on `rows`, their predictions in `folder`.
@@ -54,16 +56,38 @@ def compare(
     new: likewise.
     rows: raw files or a directory of shards, with labels.
     folder: for files of predictions.
+    layout: of raw files; None is Criteo's form with the models' features.
     demands: what both must show.
 
   Raises:
     InputError: the rows have no labels, or as `predict.run`.
   """
-  files = snapshot_runs.predicted([old, new], rows, folder, demands=demands)
-  found = facts.find(comparison.compare(files))
-  if not found.by_run:
-    raise InputError(f"{rows} should have labels, has none")
-  return found
+  files = snapshot_runs.predicted(
+    [old, new], rows, folder, layout=layout, labelled=True, demands=demands
+  )
+  return facts.find(comparison.compare(files))
+
+
+def read_limits(path: str | os.PathLike, *, sliced: bool = False) -> Limits:
+  """Reads a file of limits that can be judged; told before rows are asked for.
+
+  Args:
+    path: of the file.
+    sliced: whether the examples will be cut into slices.
+
+  Raises:
+    InputError: as `gate.read`; a limit on slices or ranks that will not be.
+  """
+  limits = gate.read(path)
+  missing = {"ranks": "ranked by --query"}
+  missing |= {} if sliced else {"slices": "cut by --slices"}
+  for limit in limits.limits:
+    if limit.section in missing:
+      raise InputError(
+        f"{path} should have no [{limit.section}] where no examples are "
+        f"{missing[limit.section]}, has {limit.measure}"
+      )
+  return limits
 
 
 def judge(

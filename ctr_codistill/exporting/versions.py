@@ -30,8 +30,14 @@ def numbers(root: str | os.PathLike) -> list[int]:
   """Returns the numbers that a server may see in `root`, ascending.
 
   Of a version whose writer died before its manifest, too: it is whole.
+
+  Raises:
+    InputError: `root` is a file, or a version or snapshot itself.
   """
   root = pathlib.Path(root)
+  if root.is_file() or stamped.is_stamped(root):
+    kind = "a file" if root.is_file() else "a model itself"
+    raise InputError(f"{root} should be a directory of versions, is {kind}")
   if not root.is_dir():
     return []
   return sorted(int(p.name) for p in root.iterdir() if p.name.isdecimal())
@@ -67,6 +73,7 @@ def write(
   if version is not None and version < 1:
     raise InputError(f"version should be above 0, is {version}")
   root = pathlib.Path(root)
+  numbers(root)  # before a directory is made of what is none
   with _alone(root):
     number = version or max(numbers(root), default=0) + 1
     if (root / str(number)).exists():

@@ -21,14 +21,19 @@ _FORMS = {
 
 
 def headline(found: Mapping[str, Figures]) -> pd.DataFrame:
-  """Returns the measures of each snapshot with their intervals."""
-  rows = []
-  for run, figures in found.items():
-    row = {"snapshot": run}
-    for name, (title, form) in _FORMS.items():
-      row |= _cells(title, figures.measures[name], form)
-    rows.append(row)
-  return pd.DataFrame(rows)
+  """Returns the measures with their intervals, a row a snapshot each.
+
+  Four columns, however many snapshots: wider ones wrap, on pages and terminals.
+  """
+  return pd.DataFrame(
+    {
+      "measure": title,
+      "snapshot": run,
+      **_cells("value", figures.measures[name], form, interval="95 %"),
+    }
+    for name, (title, form) in _FORMS.items()
+    for run, figures in found.items()
+  )
 
 
 def sections(found: Mapping[str, Figures]) -> list[Section]:
@@ -114,8 +119,14 @@ def _slices(run: str, figures: Figures) -> list[Section]:
 
 
 def _cells(
-  title: str, measure: Measure, form: str, *, mark: str = ""
+  title: str,
+  measure: Measure,
+  form: str,
+  *,
+  interval: str = "",
+  mark: str = "",
 ) -> dict[str, str]:
   low, high = measure.interval_examples
   ends = f"{number(low, form)} – {number(high, form)}"
-  return {title: number(measure.value, form) + mark, f"{title}, 95 %": ends}
+  value = number(measure.value, form) + mark
+  return {title: value, interval or f"{title}, 95 %": ends}
