@@ -132,6 +132,7 @@ command.local("snapshot", "output", "server_config")
 
 def main() -> int:
   """Writes the version, or refuses to, and prints where it is and why."""
+  exports.check(_OUTPUT.value)
   if _BACK.value:
     print(versions.back(_OUTPUT.value, key=demanded.demands().key))
     return 0

@@ -127,6 +127,7 @@ def begun(
     InputError: the output is another night's, or serving is no directory of
       versions.
   """
+  exports.check(serving)
   if not (output / _NOTE).exists():
     served = versions.in_place(serving)
     return (str(served), candidate) if served else (candidate,)

@@ -37,6 +37,15 @@ def test_versions_count_up_from_one(published, tmp_path):
   assert sorted(os.listdir(root)) == ["1", "2", "20", "21"]
 
 
+def test_a_training_s_snapshots_are_no_versions(published):
+  exchange = published.parent
+  with pytest.raises(
+    InputError, match=rf"holds {published}, which is a snapshot of a training"
+  ):
+    exports.export(published, exchange)
+  assert os.listdir(exchange) == ["50"]
+
+
 def test_a_version_predicts_as_its_snapshot(published, features, tmp_path):
   snapshot = Snapshot(published)
   version = Snapshot(exports.export(published, tmp_path))

@@ -18,6 +18,7 @@ from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.schema import Schema
+from ctr_codistill.errors import InputError
 from ctr_codistill.exporting import card
 from ctr_codistill.exporting import graphs
 from ctr_codistill.exporting import raw_rows
@@ -76,8 +77,9 @@ def export(
   Raises:
     TornError: the snapshot is not complete or not as stamped.
     InputError: the version is not above 0, or there already, or the graph may
-      do more than compute.
+      do more than compute, or as `check`.
   """
+  check(root)
   about = about or About()
   snapshot = pathlib.Path(snapshot)
   manifest = stamped.verified(snapshot, demands.key)
@@ -114,6 +116,20 @@ def export(
   return versions.write(
     root, fill, manifest.facts, version=version, key=demands.key
   )
+
+
+def check(root: str | os.PathLike) -> None:
+  """Raises InputError where `root` holds a training's snapshots, not versions.
+
+  They look alike: a training would take a version for its peer's snapshot, and
+  to keep a few versions would delete snapshots.
+  """
+  newest = versions.in_place(root)
+  if newest and stamped.is_stamped(newest) and not report(newest).is_file():
+    raise InputError(
+      f"{root} should be a directory of exported versions, holds {newest}, "
+      "which is a snapshot of a training"
+    )
 
 
 def report(version: str | os.PathLike) -> pathlib.Path:
