@@ -37,13 +37,13 @@ def test_versions_count_up_from_one(published, tmp_path):
   assert sorted(os.listdir(root)) == ["1", "2", "20", "21"]
 
 
-def test_a_training_s_snapshots_are_no_versions(published):
-  exchange = published.parent
+def test_a_training_s_snapshots_are_no_versions(publish, tmp_path):
+  snapshot = publish(tmp_path, 50, seed=3, group=0)
   with pytest.raises(
-    InputError, match=rf"holds {published}, which is a snapshot of a training"
+    InputError, match=rf"holds {snapshot}, which is a snapshot of a training"
   ):
-    exports.export(published, exchange)
-  assert os.listdir(exchange) == ["50"]
+    exports.export(snapshot, tmp_path)
+  assert os.listdir(tmp_path) == ["50"]
 
 
 def test_a_version_predicts_as_its_snapshot(published, features, tmp_path):

@@ -125,7 +125,9 @@ def check(root: str | os.PathLike) -> None:
   to keep a few versions would delete snapshots.
   """
   newest = versions.in_place(root)
-  if newest and stamped.is_stamped(newest) and not report(newest).is_file():
+  if newest is None or not stamped.is_stamped(newest):
+    return
+  if "group" in stamped.facts(newest) and not report(newest).is_file():
     raise InputError(
       f"{root} should be a directory of exported versions, holds {newest}, "
       "which is a snapshot of a training"
