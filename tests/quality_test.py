@@ -86,6 +86,18 @@ def test_deciles_are_tenths_whose_sums_are_the_whole():
     assert low < 1.1 and high > 0.9 and low < one.calibration.value < high
 
 
+def test_deciles_of_rare_clicks_are_tenths_too():
+  # About one click in 10,000.
+  logits = np.random.RandomState(0).randn(ROWS) - 9.2
+  p = (1 / (1 + np.exp(-logits))).astype(np.float32)
+  batch = Batch(np.arange(ROWS), p, np.zeros(ROWS, np.int8))
+  found = figures.of(Scores.of(batch)).deciles
+  assert len(found) == 10
+  for one in found:
+    assert one.examples == pytest.approx(ROWS / 10, rel=0.15)
+    assert one.low <= one.predicted <= one.high
+
+
 def test_equal_predictions_are_one_group_and_no_click_has_no_calibration():
   rows = np.arange(50)
   batch = Batch(rows, np.full(50, 0.2), np.zeros(50, np.int8))

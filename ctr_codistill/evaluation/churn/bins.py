@@ -26,8 +26,9 @@ DIFFERENCES = 24 * _PER_OCTAVE + 1
 LOGIT_DIFFERENCES = 25 * _PER_OCTAVE + 1
 """Bins of |logit p - logit q|, from `SMALLEST_LOGIT` to 32."""
 
-# Bins of the score for the interval of the AUC: 1/32 logit each, -8 to 8.
-SCORES = 512
+# Bins of the score, for the interval of the AUC and for tenths by prediction:
+# 1/32 logit each, -16 to 16, which is as far as a clipped probability goes.
+SCORES = 1024
 _SCORES_PER_LOGIT = 32
 
 BUCKETS = 256
@@ -66,6 +67,12 @@ def levels(logits: np.ndarray) -> np.ndarray:
 def scores(logits: np.ndarray) -> np.ndarray:
   """Returns the coarse bin of each logit, for intervals: int64."""
   return _place(logits, SCORES, _SCORES_PER_LOGIT)
+
+
+def score_edge(place: int) -> float:
+  """Returns the probability at which a bin of `scores` begins."""
+  logit = (place - SCORES // 2) / _SCORES_PER_LOGIT
+  return float(1 / (1 + np.exp(-logit)))
 
 
 def differences(size: np.ndarray) -> np.ndarray:

@@ -126,11 +126,9 @@ def _group(
     value = np.float64(predicted.sum()) / clicks.sum()
   drawn = np.where(np.isfinite(drawn), drawn, np.nan)
   low, high = map(float, intervals.of_replicates(drawn))
-  ends = (np.array([places[0], places[-1] + 1]) - bins.SCORES // 2) / 32
-  first, last = (float(end) for end in 1 / (1 + np.exp(-ends)))
   return Group(
-    first,
-    last,
+    bins.score_edge(places[0]),
+    bins.score_edge(places[-1] + 1),
     int(examples.sum()),
     float(predicted.sum() / examples.sum()),
     float(clicks.sum() / examples.sum()),
