@@ -29,6 +29,7 @@ from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.evaluation.churn import limitable
 from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report as quality_report
@@ -146,6 +147,8 @@ def run(
   note = _read(night.output / _NOTE)
   if "promoted" in note:
     return note
+  there = limitable.expected(has_slices=bool(night.slices))
+  gate.check(night.limits, there)
   predictions = night.output / "predictions"
   done = parts.run(night.task, predictions, threads=threads, progress=progress)
   figures = quality_report.of(done.runs, night.slices, threads=threads)
@@ -174,8 +177,9 @@ def _judged(night: Night, runs: list[str]) -> Judgement | None:
     return None
   cuts = aligning.slicings(runs[0], night.slices)
   found = facts.find(comparison.compare(runs, slicings=cuts))
-  churn_report.write_found(found, night.output / "churn")
-  return Judgement(found, tuple(gate.judge(found, night.limits)))
+  judged = gate.judge(found, night.limits)
+  churn_report.write_found(found, night.output / "churn", gate=judged)
+  return Judgement(found, judged.verdicts)
 
 
 def _promote(

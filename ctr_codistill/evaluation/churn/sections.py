@@ -159,10 +159,11 @@ def _slices(found: Found) -> list[Section]:
       ),
       caption="* beyond chance: tested against all other examples (churn) or"
       " against 1 (calibration, mean over the runs), with a false discovery"
-      " rate of 5 % over all slices of all columns (Benjamini & Hochberg 1995);"
-      " q is the adjusted p of churn. First those that churn more beyond"
-      " chance, then the others, by mean |p − q|. Intervals are those of one"
-      f" slice alone.{shown}",
+      " rate of 5 % over all slices of all columns (Benjamini & Hochberg 1995)."
+      " FDR: the least such rate at which the slice's churn would differ from"
+      " the others'. First those that churn more beyond chance, then the"
+      " others, by mean |p − q|. Intervals are those of one slice"
+      f" alone.{shown}",
     )
   ]
 
