@@ -88,6 +88,11 @@ class Night:
   keep: int = 3
   slices: tuple[str, ...] = ()
 
+  def __post_init__(self) -> None:
+    # Before a day is scored that could not be judged.
+    there = limitable.expected(has_slices=bool(self.slices))
+    gate.check(self.limits, there)
+
 
 def main() -> int:
   """Runs the night and prints how it ended."""
@@ -147,8 +152,6 @@ def run(
   note = _read(night.output / _NOTE)
   if "promoted" in note:
     return note
-  there = limitable.expected(has_slices=bool(night.slices))
-  gate.check(night.limits, there)
   predictions = night.output / "predictions"
   done = parts.run(night.task, predictions, threads=threads, progress=progress)
   figures = quality_report.of(done.runs, night.slices, threads=threads)

@@ -117,6 +117,12 @@ def test_what_was_not_reached_is_told_beside_the_steps():
   assert list(table["training cost"]) == ["1.00", "–", "2.25"]
 
 
+def test_how_much_an_arm_was_taught_is_told_of_those_that_are_to_learn():
+  arms = [*_arms(), _arm("late", 0.5, 0.04, taught_steps=0.0)]
+  column = arm_tables.cost(arms)["taught steps"]
+  assert list(column) == ["", "", "", "0.0 %"]
+
+
 def test_the_text_table_is_aligned_and_fits_a_terminal():
   arms = _arms()
   arms[2]["name"] = "codistilled four"

@@ -149,6 +149,23 @@ def test_the_verdict_is_first_on_the_page_and_in_words(tmp_path):
   assert value["gate"]["verdicts"][1]["judged"] == 0
 
 
+def test_the_lead_says_what_moved_and_where(tmp_path):
+  rng = np.random.default_rng(0)
+  truth, code = rng.normal(-1.3, 1.2, 4000), np.arange(4000) % 2
+  # A shift of all, small beside the scatter in one of two slices.
+  logit = np.stack([truth, truth + 0.01 + 0.4 * code * rng.normal(size=4000)])
+  cut = Slicing("site", values=("a", "b"))
+  churn = Churn.of(
+    1 / (1 + np.exp(-logit)), codes={"site": code}, slices={"site": 4}
+  )
+  found = facts.find(Comparison(("old", "new"), churn, None, (cut,)))
+  share = found.measures["variance.systematic_share"].value
+  assert share < 0.05
+  page = report.write_found(found, tmp_path).read_text()
+  assert f"{100 * share:.1f} % is that some predict more everywhere" in page
+  assert "Beyond chance more moved in site = b.</p>" in page
+
+
 def test_without_limits_nothing_is_said_of_a_gate(folder):
   assert "gate" not in json.loads((folder / "churn.json").read_text())
   assert "Gate" not in (folder / "report.html").read_text()

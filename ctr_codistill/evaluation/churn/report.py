@@ -67,7 +67,7 @@ def write_found(
     output / "churn.csv", facts_.table(found).to_csv(index=False)
   )
   path = output / "report.html"
-  lead = sections.lead(found.comparison)
+  lead = sections.lead(found)
   stamped.write_text(path, page.page(title, lead, parts))
   return path
 
