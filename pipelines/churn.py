@@ -39,7 +39,7 @@ from pipelines import demanded
 from pipelines.bars import Bars
 
 BROKEN = 2
-"""The exit status where a limit is broken."""
+"""The exit status where a limit does not hold."""
 
 _RUNS = flags.DEFINE_list(
   "runs",
