@@ -178,6 +178,16 @@ def test_what_must_be_sure_breaks_sooner_and_what_must_be_surely_beyond_later(
       assert one.line.endswith(f"at most {most:g}{said}")
 
 
+def test_what_has_no_interval_is_surely_nothing(found, tmp_path):
+  value = found.measures["maximum"].value
+  for judge, holds in (("surely_within", False), ("surely_beyond", True)):
+    text = f'judge = "{judge}"\n[measures]\nmaximum = 1'
+    (one,) = _judge(found, tmp_path, text)
+    assert one.holds == holds
+    said = f"maximum: {value:.4g} (no interval), should be at most 1"
+    assert one.line.endswith(said)
+
+
 def test_a_run_worse_than_the_first_is_named(found, tmp_path):
   values = {d.run: d.value for d in found.differences if d.measure == "auc"}
   worst = min(values, key=values.get)

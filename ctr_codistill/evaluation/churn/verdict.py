@@ -132,6 +132,8 @@ class Verdict:
     text = f"{head}{self.worst.value:.4g}{_of(self.worst)}"
     if self.judge == VALUE:
       text += f", should be {self.limit.allowed}"
+    elif math.isnan(self.worst.interval[0]):
+      text += f" (no interval), should be {self.limit.allowed}"
     else:
       text += self._surely(*self.worst.interval)
     if self.judged > 1:
