@@ -9,13 +9,15 @@ sure it is: docs/churn.md.
   python -m pipelines.churn --runs=a.parquet,b.parquet,c.parquet \\
     --slices=hour,country --gate=limits.toml --output=/tmp/churn
 
-With --gate the status is 0 if all limits hold, 2 if one is broken, and 1 if
-they could not be judged.
+With --gate the status is 0 if all limits hold, 2 if one does not (broken, or
+nothing was there to judge), and 1 for an error, such as a limit on a measure
+that is not there, which is told before anything is compared.
 """
 
 import dataclasses
 import os
 import shlex
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -29,14 +31,16 @@ from ctr_codistill.evaluation import snapshot_runs
 from ctr_codistill.evaluation.churn import beam_total
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.evaluation.churn import limitable
 from ctr_codistill.evaluation.churn import report
+from ctr_codistill.evaluation.churn.gate import Limits
 from ctr_codistill.evaluation.comparison import Comparison
 from pipelines import command
 from pipelines import demanded
 from pipelines.bars import Bars
 
 BROKEN = 2
-"""The exit status where a limit is broken."""
+"""The exit status where a limit does not hold."""
 
 _RUNS = flags.DEFINE_list(
   "runs",
@@ -105,26 +109,31 @@ _BEAM_OPTIONS = flags.DEFINE_multi_string(
 
 
 def main() -> int:
-  """Compares the runs, writes the report, prints headlines and verdicts."""
+  """Compares the runs, judges, writes the report, prints both."""
   command.reach(*_RUNS.value)
   limits = gate.read(_GATE.value) if _GATE.value else None
   with Bars() as bars:
-    found = facts.find(_compared(bars))
-  path = report.write_found(found, _OUTPUT.value)
+    found = facts.find(_compared(bars, limits))
+  judged = gate.judge(found, limits) if limits else None
+  path = report.write_found(found, _OUTPUT.value, gate=judged)
   print(report.text_found(found))
   print(f"\n{path}")
-  if not limits:
+  if not judged:
     return 0
-  verdicts = gate.judge(found, limits)
-  print("\n" + "\n".join(verdict.line for verdict in verdicts))
-  return 0 if all(verdict.holds for verdict in verdicts) else BROKEN
+  print(f"\n{judged.word}: {judged.counted}")
+  print("\n".join(verdict.line for verdict in judged.verdicts))
+  return 0 if judged.holds else BROKEN
 
 
-def _compared(bars: Bars) -> Comparison:
+def _compared(bars: Bars, limits: Limits | None) -> Comparison:
   thresholds = [_number(text) for text in _THRESHOLDS.value]
   tops = tuple(_top(text) for text in _TOPS.value)
+  # What predicts knows no labels yet: taken for granted, then looked at.
+  _check(limits, thresholds, tops, is_labelled=True)
   paths = _paths(bars)
   comparison.check(paths, thresholds)
+  is_labelled = any(map(shards.has_labels, paths))
+  _check(limits, thresholds, tops, is_labelled=is_labelled)
   cuts = aligning.slicings(
     paths[0], _SLICES.value, table=_TABLE.value, slices=_MOST_SLICES.value
   )
@@ -151,6 +160,25 @@ def _compared(bars: Bars) -> Comparison:
     return found
   ranks = grouping.ranks(paths, _QUERY.value, table=_TABLE.value, tops=tops)
   return dataclasses.replace(found, ranks=ranks)
+
+
+def _check(
+  limits: Limits | None,
+  thresholds: Sequence[float],
+  tops: Sequence[int],
+  *,
+  is_labelled: bool,
+) -> None:
+  """Raises InputError for a limit on what will not be there."""
+  if not limits:
+    return
+  there = limitable.expected(
+    thresholds=thresholds,
+    is_labelled=is_labelled,
+    has_slices=bool(_SLICES.value),
+    tops=tops if _QUERY.value else None,
+  )
+  gate.check(limits, there)
 
 
 def _paths(bars: Bars) -> list[str]:

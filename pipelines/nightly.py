@@ -31,6 +31,7 @@ from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import plans
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.evaluation.churn import limitable
 from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report as quality_report
@@ -89,6 +90,11 @@ class Night:
   output: pathlib.Path
   keep: int = 3
   slices: tuple[str, ...] = ()
+
+  def __post_init__(self) -> None:
+    # Before a day is scored that could not be judged.
+    there = limitable.expected(has_slices=bool(self.slices))
+    gate.check(self.limits, there)
 
 
 def main() -> int:
@@ -204,8 +210,9 @@ def _judged(night: Night, runs: list[str]) -> Judgement | None:
     return None
   cuts = aligning.slicings(runs[0], night.slices)
   found = facts.find(comparison.compare(runs, slicings=cuts))
-  churn_report.write_found(found, night.output / "churn")
-  return Judgement(found, tuple(gate.judge(found, night.limits)))
+  judged = gate.judge(found, night.limits)
+  churn_report.write_found(found, night.output / "churn", gate=judged)
+  return Judgement(found, judged.verdicts)
 
 
 def _promote(

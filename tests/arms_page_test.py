@@ -1,11 +1,14 @@
 import csv
+import itertools
 import json
 import math
 
+import numpy as np
 import pytest
 
 from ctr_codistill.evaluation import arm_tables
 from ctr_codistill.evaluation import arms_page
+from ctr_codistill.evaluation import leaders
 
 
 def _arm(name, loss, churn, **extra):
@@ -114,6 +117,12 @@ def test_what_was_not_reached_is_told_beside_the_steps():
   assert list(table["training cost"]) == ["1.00", "–", "2.25"]
 
 
+def test_how_much_an_arm_was_taught_is_told_of_those_that_are_to_learn():
+  arms = [*_arms(), _arm("late", 0.5, 0.04, taught_steps=0.0)]
+  column = arm_tables.cost(arms)["taught steps"]
+  assert list(column) == ["", "", "", "0.0 %"]
+
+
 def test_the_text_table_is_aligned_and_fits_a_terminal():
   arms = _arms()
   arms[2]["name"] = "codistilled four"
@@ -154,3 +163,33 @@ def test_an_undefined_change_is_a_dash(churn):
   arms = _arms()
   arms[2]["difference"]["churn"] = churn
   assert arm_tables.quality(arms)["against first"][2] == "–"
+
+
+def _lines(seed):
+  """The lines to labels of one to three lines, of random points."""
+  rng = np.random.default_rng(seed)
+  count = int(rng.integers(1, 16))
+  points = rng.uniform(0.1, 0.9, (count, 2))
+  if seed % 3 == 0:  # some as high as others
+    points = np.round(points, 1)
+  heights = rng.integers(1, 4, count) + 0.6
+  places = leaders.order(points, heights, right=1.04)
+  assert sorted(i for i, _ in places) == list(range(count))
+  # From the top down, with each label's height between.
+  assert places[0][1] == 1
+  assert places[-1][1] == pytest.approx(heights[places[-1][0]] / heights.sum())
+  return [(points[i], np.array([1.04, top])) for i, top in places]
+
+
+def _turn(a, b, c):
+  """Whether c is left (1) or right (-1) of the line from a to b, or on it."""
+  (x, y), (u, v) = b - a, c - a
+  return np.sign(round(x * v - y * u, 12))
+
+
+def test_no_two_lines_from_points_to_their_names_cross():
+  for seed in range(100):
+    for (a, b), (c, d) in itertools.combinations(_lines(seed), 2):
+      crosses = _turn(a, b, c) * _turn(a, b, d) < 0
+      crosses &= _turn(c, d, a) * _turn(c, d, b) < 0
+      assert not crosses, seed

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from ctr_codistill.evaluation.churn import Churn
+from ctr_codistill.evaluation.churn import facts
+from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.churn import ranks
 from ctr_codistill.evaluation.churn import report
 from ctr_codistill.evaluation.churn.slicing import Slicing
@@ -126,6 +128,47 @@ def test_of_two_runs_no_column_of_intervals_over_runs_is_empty(tmp_path):
   assert "<th>95 %: examples</th>" in page
   assert "<th>95 %: runs</th>" not in page
   assert "95 %: runs" not in report.text(comparison)
+
+
+def test_the_verdict_is_first_on_the_page_and_in_words(tmp_path):
+  found = facts.find(_comparison(runs=2, rows=500))
+  (tmp_path / "limits.toml").write_text(
+    "[measures]\nmean_absolute = 1e-9\n[slices]\nexamples = 400\nlog_loss = 9"
+  )
+  limits = gate.read(tmp_path / "limits.toml")
+  path = report.write_found(found, tmp_path, gate=gate.judge(found, limits))
+  page = path.read_text()
+  first, second, *_ = re.findall("<h2>(.*?)</h2>", page)
+  assert (first, second) == ("Gate: refused", "How far the runs differ")
+  assert "Refused: of 2 limits 1 broken, 1 not judged." in page
+  assert "<td>BROKEN</td>" in page
+  # 500 rows in four slices
+  assert "<td>NOT JUDGED</td>" in page
+  assert "no slice has 400 examples, the largest has 125" in page
+  value = json.loads((tmp_path / "churn.json").read_text())
+  assert value["gate"]["verdicts"][1]["judged"] == 0
+
+
+def test_the_lead_says_what_moved_and_where(tmp_path):
+  rng = np.random.default_rng(0)
+  truth, code = rng.normal(-1.3, 1.2, 4000), np.arange(4000) % 2
+  # A shift of all, small beside the scatter in one of two slices.
+  logit = np.stack([truth, truth + 0.01 + 0.4 * code * rng.normal(size=4000)])
+  cut = Slicing("site", values=("a", "b"))
+  churn = Churn.of(
+    1 / (1 + np.exp(-logit)), codes={"site": code}, slices={"site": 4}
+  )
+  found = facts.find(Comparison(("old", "new"), churn, None, (cut,)))
+  share = found.measures["variance.systematic_share"].value
+  assert share < 0.05
+  page = report.write_found(found, tmp_path).read_text()
+  assert f"{100 * share:.1f} % is that some predict more everywhere" in page
+  assert "Beyond chance more moved in site = b.</p>" in page
+
+
+def test_without_limits_nothing_is_said_of_a_gate(folder):
+  assert "gate" not in json.loads((folder / "churn.json").read_text())
+  assert "Gate" not in (folder / "report.html").read_text()
 
 
 def test_small_slices_with_nothing_beyond_chance_are_left_out(tmp_path):

@@ -90,3 +90,30 @@ def test_a_gate_says_a_line_a_limit_and_its_status(tmp_path):
   assert first.split()[:2] == ["BROKEN", "measures.mean_absolute:"]
   assert "0.25, should be at most 0.2" in first
   assert second.startswith("ok      worse.log_loss: ")
+  assert "refused: of 2 limits 1 broken, 1 kept" in done.stdout
+  value = json.loads((tmp_path / "out" / "churn.json").read_text())["gate"]
+  assert not value["holds"]
+  assert [one["outcome"] for one in value["verdicts"]] == ["broken", "kept"]
+  assert "Gate: refused" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_limit_on_what_will_not_be_there_ends_it_before_anything_is_read(
+  tmp_path,
+):
+  limits = tmp_path / "limits.toml"
+  flags = [f"--output={tmp_path / 'out'}", f"--gate={limits}"]
+  limits.write_text("[measures]\nmean_absolut = 1")
+  # Before what would be read is even looked for.
+  done = _run("--runs=/gone/1,/gone/2", *flags)
+  assert done.returncode == 1
+  assert "[measures] should be of mean_absolute, " in done.stderr
+  limits.write_text("[slices]\nmean_absolute = 1")
+  done = _run("--runs=/gone/1,/gone/2", *flags)
+  assert "[slices] should be of none (there are no slices" in done.stderr
+  limits.write_text("[worse]\nlog_loss = 1")
+  one, other = tmp_path / "1.parquet", tmp_path / "2.parquet"
+  for path in (one, other):
+    predictions.write(path, [Batch(np.arange(2), np.array([0.5, 0.2]))])
+  done = _run(f"--runs={one},{other}", *flags)
+  assert "[worse] should be of none (there are no labels)" in done.stderr
+  assert not (tmp_path / "out").exists()

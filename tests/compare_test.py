@@ -153,6 +153,9 @@ def test_what_arms_cost_is_told_relative_to_the_single(compared):
   assert single["interval"]["training_cost"] == [1, 1]
   assert "examples_per_second" not in mean
   assert pair["examples_per_second"] > 0
+  # Taught at most in the 10 steps after the burn-in, if the peer was in time.
+  assert 0 <= pair["taught_steps"] <= 10 / 12
+  assert not {"taught_steps"} & {*single, *mean}
 
 
 def test_differences_are_to_the_first_arm(compared):

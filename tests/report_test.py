@@ -134,3 +134,14 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 def test_plain_turns_numpy_into_json():
   value = {"a": np.float64(1.5), 2: (np.arange(2), math.nan)}
   assert report.plain(value) == {"a": 1.5, "2": [[0, 1], None]}
+
+
+def test_numbers_beside_each_other_are_of_one_notation():
+  form = report.alike("#.3g", 0.000633, 9.1e-05, math.nan)
+  assert [report.number(v, form) for v in (0.000633, 9.1e-05)] == [
+    "6.33e-04",
+    "9.10e-05",
+  ]
+  assert report.alike("+#.2g", -0.002, 0.0012) == "+#.2g"
+  assert report.alike("+#.2g", -0.002, 1e-9) == "+.1e"
+  assert report.alike("%", 1e-9) == "%"

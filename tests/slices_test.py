@@ -67,7 +67,9 @@ def test_small_slices_by_chance_are_rarely_beyond_chance():
   marked = 0
   for seed in range(5):
     churn, cut = _churn(code, 100, noise=0.2, seed=seed)
-    marked += sum(one.churn_q <= slices.RATE for one in slices.of(churn, [cut]))
+    marked += sum(
+      one.churn_fdr <= slices.RATE for one in slices.of(churn, [cut])
+    )
   assert marked <= 3
 
 

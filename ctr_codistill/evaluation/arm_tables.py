@@ -83,6 +83,8 @@ def cost(arms: Sequence[Arm]) -> pd.DataFrame:
       "serving cost": number(one.get("serving_cost"), ".2f"),
       "examples/s": _within(one, "examples_per_second", ",.0f"),
     }
+    if "taught_steps" in one:
+      row["taught steps"] = percent(one["taught_steps"])
     if "steps_to_reached" in one:
       row["steps to target"] = _within(one, "steps_to", ",.0f")
       row["reached"] = f"{one['steps_to_reached']} of {one['repeats']}"

@@ -44,6 +44,8 @@ _COST = (
   "Training and serving cost: multiply-adds of dense layers, all groups and"
   " teachers together, relative to the first arm; arithmetic, no clock."
   " Examples/s: of all groups, measured while other trainings ran beside."
+  " Taught steps: share of the served group's steps in which a teacher counted;"
+  " at 0 % it was trained alone."
 )
 _TARGET = (
   " Steps to target: steps of the served group until its validation log loss"

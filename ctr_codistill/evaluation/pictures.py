@@ -15,13 +15,15 @@ from matplotlib.ticker import FuncFormatter
 from matplotlib.ticker import PercentFormatter
 
 from ctr_codistill.evaluation import drawing
+from ctr_codistill.evaluation import leaders
 
 _LEADER = {
   "arrowstyle": "-",
   "color": "#b8c0c8",
   "linewidth": 0.7,
-  "relpos": (0, 0.5),
+  "shrinkA": 1,
 }
+_LABELS = 1.04  # x of the names beside the points, in widths of the axes
 # Probabilities marked on a logit axis, the commonest first.
 _MARKS = (0.5, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 0.9, 0.99, 0.999, 0.03, 0.3, 0.7)
 
@@ -128,9 +130,9 @@ def trade_off(
 ) -> str:
   """Draws each arm as a point: churn to the right, log loss upwards.
 
-  The names stand in a column beside the points, in their order from above, so
-  that no two overlap, however near their points are. Intervals are
-  drawn as bars, those of nan are not.
+  The names stand in a column beside the points, so that no two overlap, however
+  near their points are, and ordered so that no two lines to them cross.
+  Intervals are drawn as bars, those of nan are not.
   """
   labels = [textwrap.fill(name, 34) for name in names]
   lines = sum(label.count("\n") + 1.6 for label in labels)
@@ -225,18 +227,20 @@ def _label_beside(
   y: Sequence[float],
 ) -> None:
   """Writes labels in a column to the right, with a line to each point."""
-  order = sorted(range(len(labels)), key=lambda i: (-y[i], x[i]))
-  sizes = np.array([labels[i].count("\n") + 1.6 for i in order])
-  places = 1 - (np.cumsum(sizes) - sizes / 2) / sizes.sum()
-  for i, place in zip(order, places):
+  axes.autoscale_view()
+  points = axes.transLimits.transform(np.column_stack([x, y]))
+  lines = [label.count("\n") + 1 for label in labels]
+  heights = [n + 0.6 for n in lines]
+  for i, top in leaders.order(points, heights, right=_LABELS):
     axes.annotate(
       labels[i],
       (x[i], y[i]),
-      (1.04, place),
+      (_LABELS, top),
       textcoords="axes fraction",
-      va="center",
+      va="top",
       fontsize=8,
-      arrowprops=_LEADER,
+      # From the middle of the first line, however many there are.
+      arrowprops={**_LEADER, "relpos": (0, 1 - 0.5 / lines[i])},
       annotation_clip=False,
     )
 

@@ -59,6 +59,12 @@ def count(path: str | os.PathLike) -> int:
     return file.metadata.num_rows
 
 
+def has_labels(path: str | os.PathLike) -> bool:
+  """Tells whether `path` has labels, reading only its footer."""
+  with _open(path) as file:
+    return "label" in file.schema_arrow.names
+
+
 def first(path: str | os.PathLike) -> int:
   """Returns the first example of `path` if its footer tells it, else -1."""
   with _open(path) as file:

@@ -93,6 +93,21 @@ def number(value: float | None, form: str) -> str:
   return "–" if math.isnan(as_float(value)) else format(value, form)
 
 
+def alike(form: str, *values: float | None) -> str:
+  """Returns the format in which all `values` stand in one notation.
+
+  Args:
+    form: of kind g, which writes small numbers as 9.1e-05 and others not.
+    *values: that stand beside each other.
+  """
+  if not form.endswith("g"):
+    return form
+  if not any("e" in number(value, form) for value in values):
+    return form
+  head, digits = form[:-1].split(".")
+  return f"{head.replace('#', '')}.{int(digits) - 1}e"
+
+
 def percent(share: float | None) -> str:
   """Returns a share as per cent; a dash for None and nan."""
   value = 100 * as_float(share)

@@ -51,6 +51,11 @@ def count(path: str | os.PathLike) -> int:
   return sum(map(predictions.count, find(path)))
 
 
+def has_labels(path: str | os.PathLike) -> bool:
+  """Tells whether a run has labels, reading only the footer of a file."""
+  return predictions.has_labels(find(path)[0])
+
+
 def iterate(
   path: str | os.PathLike,
   *,

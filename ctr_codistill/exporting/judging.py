@@ -15,9 +15,9 @@ from ctr_codistill.evaluation import snapshot_runs
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.churn.facts import Found
-from ctr_codistill.evaluation.churn.gate import Limit
 from ctr_codistill.evaluation.churn.gate import Limits
-from ctr_codistill.evaluation.churn.gate import Verdict
+from ctr_codistill.evaluation.churn.verdict import Limit
+from ctr_codistill.evaluation.churn.verdict import Verdict
 from ctr_codistill.trust import demands as trust
 from ctr_codistill.trust.demands import Demands
 
@@ -104,7 +104,7 @@ def judge(
     InputError: a limit on what the comparison does not have.
   """
   worse = Limits("value", (Limit("worse", "log_loss", most=most_worse),))
-  verdicts = gate.judge(found, worse)
+  verdicts = gate.judge(found, worse).verdicts
   if limits:
-    verdicts += gate.judge(found, limits)
-  return Judgement(found, tuple(verdicts))
+    verdicts += gate.judge(found, limits).verdicts
+  return Judgement(found, verdicts)

@@ -16,6 +16,7 @@ from ctr_codistill.evaluation import differences
 from ctr_codistill.evaluation import report
 from ctr_codistill.evaluation import runs
 from ctr_codistill.evaluation.curves import Line
+from pipelines import taught
 from pipelines.comparison import arms as arms_
 from pipelines.comparison import costs
 from pipelines.comparison import running
@@ -167,12 +168,20 @@ def _runs(arm: Arm, found: comparison.Comparison) -> differences.Runs:
 def _watched(
   arm: Arm, all_: Finished, target: float | None
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-  """Returns what only trainings have: examples a second, steps to a target."""
+  """Returns what only trainings have: their rate, taught steps, steps to.
+
+  The share of taught steps is told of arms that are to learn from somebody: a
+  peer that came too late leaves a single model under another name.
+  """
   if not arm.experiments:
     return {}, {}
-  seen = [all_.seen[name] for name in arms_.run_names(arm)]
+  names = arms_.run_names(arm)
+  seen = [all_.seen[name] for name in names]
   rates = [sum(one.rates) for one in seen]
   found = {"examples_per_second": [rate for rate in rates if rate == rate]}
+  if taught.learns(all_.experiments[names[0]], running.SERVED_GROUP):
+    shares = [one.taught for one in seen]
+    found["taught_steps"] = [share for share in shares if share is not None]
   if target is None:
     return found, {}
   steps = [curves.steps_to(one.curve, target) for one in seen]

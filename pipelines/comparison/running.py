@@ -32,6 +32,7 @@ from pipelines.supervising.supervision import Supervise
 
 SERVED_GROUP = 0
 _RATE, _LOSS = "examples_per_second", "validation/log_loss"
+_WEIGHT = "teacher/weight"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +63,14 @@ class Seen:
     rates: examples a second of each group, medians over its run; nan where none
       was logged.
     curve: steps and log losses of the served group's validations.
+    taught: share of the served group's steps in which its teacher counted; None
+      if that was not looked at.
   """
 
   steps: tuple[int, ...]
   rates: tuple[float, ...]
   curve: tuple[list[int], list[float]]
+  taught: float | None = None
 
 
 def run(
@@ -154,7 +158,12 @@ def seen(folder: Folder, name: str, groups: int) -> Seen:
     _look(folder, name, groups)
   value: dict[str, Any] = json.loads(path.read_text())
   rates = (float("nan") if rate is None else rate for rate in value["rates"])
-  return Seen(tuple(value["steps"]), tuple(rates), tuple(value["curve"]))
+  return Seen(
+    tuple(value["steps"]),
+    tuple(rates),
+    tuple(value["curve"]),
+    value.get("taught"),
+  )
 
 
 def rows_trained(data: pathlib.Path) -> int:
@@ -192,15 +201,17 @@ def _score(folder: Folder, validation: pathlib.Path, plan: Plan) -> None:
 
 def _look(folder: Folder, name: str, groups: int) -> None:
   """Writes what event files and progress files say of a run."""
-  found: dict[str, list] = {"steps": [], "rates": []}
+  found: dict[str, Any] = {"steps": [], "rates": []}
   for group in range(groups):
     place = workdir.group_folder(folder.run(name), group)
     progress = json.loads((place / workdir.PROGRESS).read_text())
-    lines = curves.read_all(place / "events", (_RATE, _LOSS))
+    lines = curves.read_all(place / "events", (_RATE, _LOSS, _WEIGHT))
     rates = lines[_RATE][1]
     found["steps"].append(progress["step"])
     found["rates"].append(statistics.median(rates) if rates else None)
     if group == SERVED_GROUP:
       found["curve"] = list(lines[_LOSS])
+      counted = sum(weight > 0 for weight in lines[_WEIGHT][1])
+      found["taught"] = counted / progress["step"]
   folder.seen(name).parent.mkdir(parents=True, exist_ok=True)
   stamped.write_json(folder.seen(name), found)

@@ -220,9 +220,9 @@ def _slice(one: Slice) -> dict[str, Any]:
     **_values(one.measures),
     "interval_examples": _ends(one.measures, "interval_examples"),
     "interval_of_all_slices": dict(one.sure),
-    "churn_q": one.churn_q,
+    "churn_fdr": one.churn_fdr,
     "churns_beyond_chance": one.churns,
-    "calibration_q": one.calibration_q,
+    "calibration_fdr": one.calibration_fdr,
     "miscalibrated_beyond_chance": one.miscalibrated,
   }
 

@@ -1,4 +1,4 @@
-"""Limits on a comparison, for the CI of models: each holds or is broken.
+"""Limits on a comparison, for the CI of models: what is read, and how judged.
 
 A file of limits is TOML. A number is the most that is allowed, and a table says
 `most`, `least` or both:
@@ -14,6 +14,7 @@ A file of limits is TOML. A number is the most that is allowed, and a table says
   [slices]                     # each slice with at least so many examples
   examples = 1000
   calibration_off = 0.02
+  may_be_none = false          # true: it holds though no slice has so many
   [ranks]
   tau_b = { least = 0.9 }
 
@@ -28,6 +29,7 @@ import math
 import os
 import tomllib
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -35,29 +37,16 @@ from typing import Any
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import intervals
+from ctr_codistill.evaluation.churn import limitable
+from ctr_codistill.evaluation.churn import verdict
 from ctr_codistill.evaluation.churn.facts import Found
-from ctr_codistill.evaluation.intervals import Interval
+from ctr_codistill.evaluation.churn.measures import Measure
+from ctr_codistill.evaluation.churn.verdict import Figure
+from ctr_codistill.evaluation.churn.verdict import Limit
+from ctr_codistill.evaluation.churn.verdict import Outcome
+from ctr_codistill.evaluation.churn.verdict import Verdict
 
-_JUDGES = ("value", "surely_within", "surely_beyond")
 _HIGHER_IS_BETTER = ("auc",)
-_OFF = "calibration_off"
-
-
-@dataclasses.dataclass(frozen=True)
-class Limit:
-  """One limit of a file.
-
-  Attributes:
-    section: of the file.
-    measure: that is limited.
-    most: allowed; infinite where only `least` is said.
-    least: allowed.
-  """
-
-  section: str
-  measure: str
-  most: float = math.inf
-  least: float = -math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,28 +57,13 @@ class Limits:
     judge: see the module.
     limits: one at least.
     slice_examples: fewest examples of a slice that is judged.
+    may_be_none: whether limits of slices hold where no slice has so many.
   """
 
   judge: str
   limits: tuple[Limit, ...]
   slice_examples: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-  """Whether a limit holds, and the line that says so."""
-
-  holds: bool
-  line: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _Figure:
-  """What a limit is held against: of what, its value, its interval."""
-
-  of: str
-  value: float
-  interval: Interval
+  may_be_none: bool = False
 
 
 def read(path: str | os.PathLike) -> Limits:
@@ -104,31 +78,59 @@ def read(path: str | os.PathLike) -> Limits:
     raise InputError(f"{path} does not exist") from None
   except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
     raise InputError(f"{path} should be TOML: {error}") from None
-  judge = value.pop("judge", _JUDGES[0])
-  if judge not in _JUDGES:
-    raise InputError(f"{path}: judge should be of {_JUDGES}, is {judge!r}")
-  limits, examples = [], 1
+  judge = value.pop("judge", verdict.VALUE)
+  if judge not in verdict.JUDGES:
+    raise InputError(
+      f"{path}: judge should be of {verdict.JUDGES}, is {judge!r}"
+    )
   for section, entries in value.items():
     if section not in _SECTIONS or not isinstance(entries, dict):
       known = ", ".join(f"[{name}]" for name in _SECTIONS)
       raise InputError(f"{path} should have of {known}, has {section!r}")
-    for name, entry in entries.items():
-      if (section, name) == ("slices", "examples"):
-        examples = int(_number(entry, f"{path}: slices.examples"))
-      else:
-        limits.append(_limit(section, name, entry, path))
+  slices = value.get("slices", {})
+  examples = _number(slices.pop("examples", 1), f"{path}: slices.examples")
+  may_be_none = slices.pop("may_be_none", False)
+  if not isinstance(may_be_none, bool):
+    raise InputError(
+      f"{path}: slices.may_be_none should be true or false, is {may_be_none!r}"
+    )
+  limits = tuple(
+    _limit(section, name, entry, path)
+    for section, entries in value.items()
+    for name, entry in entries.items()
+  )
   if not limits:
     raise InputError(f"{path} should have a limit, has none")
-  return Limits(judge, tuple(limits), examples)
+  return Limits(judge, limits, math.ceil(examples), may_be_none)
 
 
-def judge(found: Found, limits: Limits) -> list[Verdict]:
+def check(limits: Limits, there: Mapping[str, Collection[str]]) -> None:
+  """Raises InputError for a limit on what a comparison does not have.
+
+  Args:
+    limits: of a file.
+    there: the measures by section, of `limitable`; of a comparison that is
+      still to be made those that it will have, so that a word that is wrong
+      does not cost the hours that it takes.
+  """
+  for limit in limits.limits:
+    measures = there[limit.section]
+    if limit.measure not in measures:
+      known = ", ".join(measures) or _NONE[limit.section]
+      raise InputError(
+        f"[{limit.section}] should be of {known}, has {limit.measure!r}"
+      )
+
+
+def judge(found: Found, limits: Limits) -> Outcome:
   """Returns the verdict on each limit, in the file's order.
 
   Raises:
-    InputError: a limit on what the comparison does not have.
+    InputError: as `check`.
   """
-  return [_verdict(found, limit, limits) for limit in limits.limits]
+  check(limits, limitable.of(found))
+  verdicts = [_verdict(found, limit, limits) for limit in limits.limits]
+  return Outcome(limits.judge, tuple(verdicts))
 
 
 def _limit(
@@ -139,7 +141,11 @@ def _limit(
     return Limit(section, name, most=_number(entry, what))
   if not entry or set(entry) - {"most", "least"}:
     raise InputError(f"{what} should say most or least, says {entry}")
-  return Limit(section, name, **{k: _number(v, what) for k, v in entry.items()})
+  ends = {k: _number(v, what) for k, v in entry.items()}
+  try:
+    return Limit(section, name, **ends)
+  except InputError as error:
+    raise InputError(f"{path}: {error}") from None
 
 
 def _number(value: Any, what: str) -> float:
@@ -152,117 +158,94 @@ def _number(value: Any, what: str) -> float:
 
 def _verdict(found: Found, limit: Limit, limits: Limits) -> Verdict:
   figures = list(_SECTIONS[limit.section](found, limit.measure, limits))
-  name = f"{limit.section}.{limit.measure}"
-  if not figures:
-    return Verdict(True, f"ok      {name}: nothing to judge")
+  if not figures:  # of slices alone
+    most = max(one.examples for one in found.slices)
+    why = (
+      f"no slice has {limits.slice_examples:,} examples, the largest has"
+      f" {most:,}"
+    )
+    return Verdict(
+      limit, limits.judge, None, 0, why=why, may_be_none=limits.may_be_none
+    )
   broken = [f for f in figures if not _holds(f, limit, limits.judge)]
   worst = max(broken or figures, key=lambda figure: _excess(figure, limit))
-  text = f"{'BROKEN' if broken else 'ok'}".ljust(8)
-  text += f"{name}: {worst.value:.4g}{worst.of}"
-  if limits.judge == _JUDGES[0]:
-    text += f", should be {_allowed(limit)}"
-  else:
-    text += _surely(worst, limit, limits.judge, holds=not broken)
-  if len(figures) > 1:
-    text += f"; {len(broken)} of {len(figures)} beyond"
-  return Verdict(not broken, text)
+  return Verdict(limit, limits.judge, worst, len(figures), len(broken))
 
 
-def _surely(figure: _Figure, limit: Limit, judge: str, *, holds: bool) -> str:
-  """Returns what an interval says of a limit, such as: not surely beyond."""
-  low, high = figure.interval
-  sure = holds == (judge == "surely_within")
-  said = judge.replace("_", " ") if sure else f"not {judge.replace('_', ' ')}"
-  return f" (95 %: {low:.4g} to {high:.4g}), {_allowed(limit)}: {said}"
-
-
-def _holds(figure: _Figure, limit: Limit, how: str) -> bool:
+def _holds(figure: Figure, limit: Limit, how: str) -> bool:
   """Tells whether a figure keeps its limit; what is undefined does not."""
   low, high = figure.interval
-  if how == "value" or (how == "surely_beyond" and math.isnan(low)):
+  if how == verdict.VALUE or (how == verdict.BEYOND and math.isnan(low)):
     low = high = figure.value
-  if how == "surely_beyond":
+  if how == verdict.BEYOND:
     return low <= limit.most and high >= limit.least
   return high <= limit.most and low >= limit.least
 
 
-def _excess(figure: _Figure, limit: Limit) -> float:
+def _excess(figure: Figure, limit: Limit) -> float:
   if math.isnan(figure.value):
     return math.inf
   return max(figure.value - limit.most, limit.least - figure.value)
 
 
-def _allowed(limit: Limit) -> str:
-  parts = [f"at most {limit.most:g}"] * math.isfinite(limit.most)
-  parts += [f"at least {limit.least:g}"] * math.isfinite(limit.least)
-  return " and ".join(parts)
-
-
-def _off(figure: _Figure) -> _Figure:
+def _off(figure: Figure) -> Figure:
   """Returns how far a calibration is from 1."""
   low, high = figure.interval
   ends = (abs(low - 1), abs(high - 1))
   nearest = 0.0 if low <= 1 <= high else min(ends)
   interval = intervals.NOTHING if math.isnan(low) else (nearest, max(ends))
-  return _Figure(figure.of, abs(figure.value - 1), interval)
+  return Figure(abs(figure.value - 1), interval, figure.of)
 
 
-def _measures(found: Found, name: str, _: Limits) -> Iterator[_Figure]:
-  one = _known(found.measures, name, "measures")
-  yield _Figure("", one.value, one.interval_examples)
+def _measures(found: Found, name: str, _: Limits) -> Iterator[Figure]:
+  yield _figure(found.measures[name])
 
 
-def _ranks(found: Found, name: str, _: Limits) -> Iterator[_Figure]:
-  one = _known(found.rank_measures, name, "ranks")
-  yield _Figure("", one.value, one.interval_examples)
+def _ranks(found: Found, name: str, _: Limits) -> Iterator[Figure]:
+  yield _figure(found.rank_measures[name])
 
 
-def _runs(found: Found, name: str, _: Limits) -> Iterator[_Figure]:
-  plain = "calibration" if name == _OFF else name
-  _known(found.quality, plain, "runs")
+def _runs(found: Found, name: str, _: Limits) -> Iterator[Figure]:
+  plain = limitable.plain(name)
   for run, measures in zip(found.comparison.names, found.by_run):
-    one = measures[plain]
-    figure = _Figure(f" of {run}", one.value, one.interval_examples)
-    yield _off(figure) if name == _OFF else figure
+    figure = _figure(measures[plain], run)
+    yield figure if name == plain else _off(figure)
 
 
-def _worse(found: Found, name: str, _: Limits) -> Iterator[_Figure]:
-  if name == "calibration":
-    raise InputError("calibration has no better and worse; see [runs]")
-  _known(found.quality, name, "worse")
+def _worse(found: Found, name: str, _: Limits) -> Iterator[Figure]:
   sign = -1 if name in _HIGHER_IS_BETTER else 1
   for one in found.differences:
     if one.measure == name:
       low, high = sorted(sign * end for end in one.interval)
       run = found.comparison.names[one.run]
-      yield _Figure(f" of {run}", sign * one.value, (low, high))
+      yield Figure(sign * one.value, (low, high), (run,))
 
 
-def _slices(found: Found, name: str, limits: Limits) -> Iterator[_Figure]:
-  plain = "calibration" if name == _OFF else name
-  if not found.slices:
-    raise InputError(f"slices.{name} needs slices, there are none")
+def _slices(found: Found, name: str, limits: Limits) -> Iterator[Figure]:
+  plain = limitable.plain(name)
   for one in found.slices:
-    measure = _known(one.measures, plain, "slices")
-    if one.examples >= limits.slice_examples:
-      sure = limits.judge == "surely_beyond"
-      interval = one.sure[plain] if sure else measure.interval_examples
-      place = f" in {one.column} = {one.name}"
-      figure = _Figure(place, measure.value, interval)
-      yield _off(figure) if name == _OFF else figure
+    if one.examples < limits.slice_examples:
+      continue
+    figure = _figure(one.measures[plain], one.column, one.name)
+    if limits.judge == verdict.BEYOND:
+      figure = dataclasses.replace(figure, interval=one.sure[plain])
+    yield figure if name == plain else _off(figure)
 
 
-_SECTIONS: Mapping[str, Callable[[Found, str, Limits], Iterator[_Figure]]] = {
+def _figure(one: Measure, *of: str) -> Figure:
+  return Figure(one.value, one.interval_examples, of)
+
+
+_SECTIONS: Mapping[str, Callable[[Found, str, Limits], Iterator[Figure]]] = {
   "measures": _measures,
   "runs": _runs,
   "worse": _worse,
   "slices": _slices,
   "ranks": _ranks,
 }
-
-
-def _known(measures: Mapping[str, Any], name: str, section: str) -> Any:
-  if name not in measures:
-    there = ", ".join(measures) or "none (labels or --query are missing)"
-    raise InputError(f"{section} should be of {there}, has {name!r}")
-  return measures[name]
+_NONE = {
+  "runs": "none (there are no labels)",
+  "worse": "none (there are no labels)",
+  "slices": "none (there are no slices: --slices)",
+  "ranks": "none (nothing is ranked: --query)",
+}

@@ -8,6 +8,7 @@ formula, source and unit.
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,7 +45,10 @@ def of(churn: Churn) -> dict[str, Measure]:
   whole, drawn = resampling.whole(churn), resampling.redrawn(churn)
   left_out = resampling.without_each(churn)
   found = {}
-  for name, function in _functions(churn).items():
+  functions = _functions(
+    churn.thresholds, is_labelled=churn.labelled, maximum=churn.maximum
+  )
+  for name, function in functions.items():
     with np.errstate(invalid="ignore", divide="ignore"):
       value = float(function(whole)[0])
       without = [float(function(part)[0]) for part in left_out]
@@ -58,7 +62,14 @@ def of(churn: Churn) -> dict[str, Measure]:
   return found | {"maximum": Measure(churn.maximum)}
 
 
-def _functions(churn: Churn) -> Mapping[str, _Function]:
+def names(thresholds: Sequence[float], *, is_labelled: bool) -> tuple[str, ...]:
+  """Returns the names of what `of` finds."""
+  return (*_functions(thresholds, is_labelled=is_labelled), "maximum")
+
+
+def _functions(
+  thresholds: Sequence[float], *, is_labelled: bool, maximum: float = 1.0
+) -> Mapping[str, _Function]:
   found: dict[str, _Function] = {
     "mean_absolute": _mean_of(chunk.ABSOLUTE),
     "relative": _mean_of(chunk.RELATIVE),
@@ -78,14 +89,14 @@ def _functions(churn: Churn) -> Mapping[str, _Function]:
   }
   for share in SHARES:
     found[f"quantiles.{share}"] = _quantile(
-      "differences", bins.difference_edges(), share, churn.maximum
+      "differences", bins.difference_edges(), share, maximum
     )
     found[f"logit_quantiles.{share}"] = _quantile(
       "logit_differences", bins.logit_difference_edges(), share, np.inf
     )
-  for number, threshold in enumerate(churn.thresholds):
+  for number, threshold in enumerate(thresholds):
     found[f"flips.{threshold}"] = _flips(number)
-    if churn.labelled:
+    if is_labelled:
       found[f"wins.{threshold}"] = _wins(number)
       found[f"losses.{threshold}"] = _losses(number)
   return found

@@ -13,7 +13,9 @@ from ctr_codistill.evaluation import page
 from ctr_codistill.evaluation.churn import facts as facts_
 from ctr_codistill.evaluation.churn import sections
 from ctr_codistill.evaluation.churn import tables
+from ctr_codistill.evaluation.churn import verdict_section
 from ctr_codistill.evaluation.churn.facts import Found
+from ctr_codistill.evaluation.churn.verdict import Outcome
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.report import plain
 
@@ -39,20 +41,34 @@ def write(
 
 
 def write_found(
-  found: Found, output: str | os.PathLike, *, title: str = _TITLE
+  found: Found,
+  output: str | os.PathLike,
+  *,
+  title: str = _TITLE,
+  gate: Outcome | None = None,
 ) -> pathlib.Path:
-  """Writes what `write` does, from figures that are worked out."""
+  """Writes what `write` does, from figures that are worked out.
+
+  Args:
+    found: to be written.
+    output: directory, made if missing.
+    title: of the page.
+    gate: what limits came to, first on the page; None without limits.
+  """
   output = pathlib.Path(output)
   output.mkdir(parents=True, exist_ok=True)
-  value = plain(facts_.json_value(found))
-  stamped.write_json(output / "churn.json", value)
+  value = facts_.json_value(found)
+  parts = sections.sections(found)
+  if gate:
+    value["gate"] = gate.to_dict()
+    parts.insert(0, verdict_section.section(gate))
+  stamped.write_json(output / "churn.json", plain(value))
   stamped.write_text(
     output / "churn.csv", facts_.table(found).to_csv(index=False)
   )
   path = output / "report.html"
-  lead = sections.lead(found.comparison)
-  text = page.page(title, lead, sections.sections(found))
-  stamped.write_text(path, text)
+  lead = sections.lead(found)
+  stamped.write_text(path, page.page(title, lead, parts))
   return path
 
 

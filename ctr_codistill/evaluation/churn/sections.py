@@ -1,5 +1,7 @@
 """The parts of the page on churn: what each shows, and how it is read."""
 
+import math
+
 import numpy as np
 
 from ctr_codistill.evaluation import pictures
@@ -17,6 +19,7 @@ _SHOWN_PAIRS = 20
 _SHOWN_SLICES = 30
 _DRAWN_SLICES = 12
 _GROUPS = 10
+_NAMED = 3  # slices in the lead
 
 _INTERVALS = (
   "Two things are uncertain, and each has an interval that holds 95 times of"
@@ -35,17 +38,34 @@ _TWO_RUNS = (
 )
 
 
-def lead(comparison: Comparison) -> str:
-  """Returns what stands first on the page."""
-  churn = comparison.churn
+def lead(found: Found) -> str:
+  """Returns what stands first on the page: how far, of what, and where."""
+  comparison, churn = found.comparison, found.comparison.churn
   return (
     f"Two of these {churn.runs} runs differ by {churn.mean_absolute:#.3g} on"
     " average in the probability of a click that they predict for the same"
-    f" example, or by {percent(churn.mean_relative)} of the prediction.\n\n"
+    f" example, or by {percent(churn.mean_relative)} of the prediction."
+    f"{_moved(found)}\n\n"
     f"Runs: {', '.join(comparison.names)}. Examples: {churn.examples:,}."
     f" Pairs of runs: {len(churn.pairs)}. Churn is meant between independent"
     " trainings, never between models that learned from each other."
   )
+
+
+def _moved(found: Found) -> str:
+  """Returns what the difference is made of, and which slices have most."""
+  share = found.measures["variance.systematic_share"].value
+  if math.isnan(share):
+    return ""
+  text = (
+    f" Of the variance between runs {percent(share)} is that some predict more"
+    f" everywhere, and {percent(1 - share)} goes up here and down there."
+  )
+  worse = [f"{s.column} = {s.name}" for s in found.slices if s.churns]
+  if worse:
+    more = f" and {len(worse) - _NAMED} more" * (len(worse) > _NAMED)
+    text += f" Beyond chance more moved in {', '.join(worse[:_NAMED])}{more}."
+  return text
 
 
 def sections(found: Found) -> list[Section]:
@@ -159,10 +179,11 @@ def _slices(found: Found) -> list[Section]:
       ),
       caption="* beyond chance: tested against all other examples (churn) or"
       " against 1 (calibration, mean over the runs), with a false discovery"
-      " rate of 5 % over all slices of all columns (Benjamini & Hochberg 1995);"
-      " q is the adjusted p of churn. First those that churn more beyond"
-      " chance, then the others, by mean |p − q|. Intervals are those of one"
-      f" slice alone.{shown}",
+      " rate of 5 % over all slices of all columns (Benjamini & Hochberg 1995)."
+      " FDR: the least such rate at which the slice's churn would differ from"
+      " the others'. First those that churn more beyond chance, then the"
+      " others, by mean |p − q|. Intervals are those of one slice"
+      f" alone.{shown}",
     )
   ]
 

@@ -38,9 +38,10 @@ class Slice:
     measures: by name: mean_absolute, relative, logit_rms, and with labels
       calibration and log_loss, means over the runs.
     sure: intervals of them that hold for all slices at once.
-    churn_q: BH-adjusted p of its mean |p - q| against all other examples'; nan
-      where it could not be tested.
-    calibration_q: the same of its calibration against 1.
+    churn_fdr: least false discovery rate at which its mean |p - q| would be
+      called other than all other examples', a p adjusted by Benjamini and
+      Hochberg; nan where it could not be tested.
+    calibration_fdr: the same of its calibration against 1.
     more: whether its mean |p - q| is above that of all other examples.
   """
 
@@ -49,19 +50,25 @@ class Slice:
   examples: int
   measures: dict[str, Measure]
   sure: dict[str, intervals.Interval]
-  churn_q: float
-  calibration_q: float
+  churn_fdr: float
+  calibration_fdr: float
   more: bool
 
   @property
   def churns(self) -> bool:
     """Tells whether it churns more than the rest, beyond chance."""
-    return self.more and self.churn_q <= RATE
+    return self.more and self.churn_fdr <= RATE
 
   @property
   def miscalibrated(self) -> bool:
     """Tells whether its calibration is off, beyond chance."""
-    return self.calibration_q <= RATE
+    return self.calibration_fdr <= RATE
+
+
+def names(*, is_labelled: bool) -> tuple[str, ...]:
+  """Returns the names of a slice's measures."""
+  own = ("mean_absolute", "relative", "logit_rms")
+  return own + ("calibration", "log_loss") * is_labelled
 
 
 def of(churn: Churn, slicings: Sequence[Slicing]) -> list[Slice]:
@@ -71,8 +78,8 @@ def of(churn: Churn, slicings: Sequence[Slicing]) -> list[Slice]:
   either by their mean |p - q|.
   """
   found = [one for cut in slicings for one in _column(churn, cut)]
-  churn_q = _adjusted([one["churn_p"] for one in found])
-  calibration_q = _adjusted([one["calibration_p"] for one in found])
+  churn_fdr = _adjusted([one["churn_p"] for one in found])
+  calibration_fdr = _adjusted([one["calibration_p"] for one in found])
   level = 1 - (1 - intervals.LEVEL) / max(len(found), 1)
   slices = [
     Slice(
@@ -84,11 +91,11 @@ def of(churn: Churn, slicings: Sequence[Slicing]) -> list[Slice]:
         name: _around(measure.value, one["errors"][name], one["free"], level)
         for name, measure in one["measures"].items()
       },
-      churn_q=q,
-      calibration_q=calibration,
+      churn_fdr=fdr,
+      calibration_fdr=calibration,
       more=one["more"],
     )
-    for one, q, calibration in zip(found, churn_q, calibration_q)
+    for one, fdr, calibration in zip(found, churn_fdr, calibration_fdr)
   ]
   return sorted(
     slices, key=lambda s: (not s.churns, -s.measures["mean_absolute"].value)

@@ -10,11 +10,13 @@ from ctr_codistill.evaluation.churn.measures import Measure
 from ctr_codistill.evaluation.churn.slices import Slice
 from ctr_codistill.evaluation.comparison import Comparison
 from ctr_codistill.evaluation.intervals import Interval
+from ctr_codistill.evaluation.report import alike
 from ctr_codistill.evaluation.report import number
 from ctr_codistill.evaluation.report import percent
 
 # Of a slice that is shown, if nothing of it is beyond chance.
 LEAST_EXAMPLES = 100
+_LEAST_RATE = 0.0001  # of a false discovery rate that is told
 _RUNS = "95 %: runs"
 _WHAT = {
   "mean_absolute": ("mean absolute difference", "#.3g",
@@ -78,7 +80,7 @@ def variance(found: Found) -> pd.DataFrame:
   for name, text in _VARIANCE.items():
     one = found.measures[name]
     share = percent(one.value / whole) if whole else "–"
-    rows.append((name.partition(".")[2], *_cells(one, ".3g"), share, text))
+    rows.append((name.partition(".")[2], *_cells(one, ".2e"), share, text))
   names = ("part", "variance", "95 %: examples", _RUNS, "share",
            "what it says")  # fmt: skip
   return pd.DataFrame(rows, columns=names)
@@ -100,22 +102,25 @@ def quality(comparison: Comparison) -> pd.DataFrame:
 
 def differences(found: Found) -> pd.DataFrame:
   """Returns how each run's quality differs from that of the first."""
-  rows = [
-    {
-      "run": found.comparison.names[one.run],
-      "measure": one.measure.replace("_", " "),
-      "difference": number(one.value, "+.2g"),
-      "95 %, all runs together": _interval(one.interval, "+.2g"),
-      "differs": "yes" if one.significant else "not beyond chance",
-    }
-    for one in found.differences
-  ]
+  rows = []
+  for one in found.differences:
+    form = alike("+#.2g", one.value, *one.interval)
+    rows.append(
+      {
+        "run": found.comparison.names[one.run],
+        "measure": one.measure.replace("_", " "),
+        "difference": number(one.value, form),
+        "95 %, all runs together": _interval(one.interval, form),
+        "differs": "yes" if one.significant else "not beyond chance",
+      }
+    )
   return pd.DataFrame(rows)
 
 
 def pairs(comparison: Comparison, *, most: int) -> pd.DataFrame:
   """Returns the `most` pairs of runs with most churn, the worst first."""
   rows = sorted(facts.by_pair(comparison), key=lambda p: -p["mean_absolute"])
+  shift = alike("+#.2g", *(row["shift"] for row in rows[:most]))
   return pd.DataFrame(
     {
       "pair": f"{row['first']} − {row['second']}",
@@ -124,7 +129,7 @@ def pairs(comparison: Comparison, *, most: int) -> pd.DataFrame:
       "logit RMS": f"{row['logit_rms']:#.3g}",
       "largest": f"{row['maximum']:#.3g}",
       "equal": percent(row["equal"]),
-      "shift": f"{row['shift']:+.2g}",
+      "shift": number(row["shift"], shift),
       "scatter": f"{row['scatter']:#.3g}",
     }
     for row in rows[:most]
@@ -154,7 +159,7 @@ def slices(found: Found, *, most: int) -> pd.DataFrame:
       "mean |p − q|": f"{churn.value:#.3g}" + ("*" if one.churns else ""),
       "95 %: examples": _interval(churn.interval_examples, "#.3g"),
       "relative": percent(one.measures["relative"].value),
-      "q": number(one.churn_q, ".2g"),
+      "FDR": _rate(one.churn_fdr),
     }
     if found.comparison.churn.labelled:
       calibration = one.measures["calibration"]
@@ -187,7 +192,12 @@ def _label(title: str, name: str, rest: str) -> str:
   return f"{title} {rest}".strip()
 
 
+def _rate(value: float) -> str:
+  return f"< {_LEAST_RATE}" if value < _LEAST_RATE else number(value, ".4f")
+
+
 def _cells(one: Measure, form: str) -> tuple[str, str, str]:
+  form = alike(form, one.value, *one.interval_examples, *one.interval_runs)
   value = percent(one.value) if form == "%" else number(one.value, form)
   return (
     value,

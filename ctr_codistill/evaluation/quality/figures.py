@@ -146,6 +146,6 @@ def _slice(one: Slice) -> dict[str, Any]:
     found[name] = measure.value
     found[f"{name}_interval"] = list(measure.interval_examples)
   return found | {
-    "calibration_q": one.calibration_q,
+    "calibration_fdr": one.calibration_fdr,
     "miscalibrated": bool(one.miscalibrated),
   }
