@@ -36,7 +36,6 @@ from ctr_codistill.evaluation.churn import report as churn_report
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report as quality_report
 from ctr_codistill.exporting import exports
-from ctr_codistill.exporting import judging
 from ctr_codistill.exporting import versions
 from ctr_codistill.exporting.exports import About
 from ctr_codistill.exporting.judging import Judgement
@@ -99,7 +98,7 @@ class Night:
 
 def main() -> int:
   """Runs the night and prints how it ended."""
-  limits = judging.read_limits(_GATE.value, sliced=bool(scoring_flags.slices()))
+  limits = gate.read(_GATE.value)
   output = pathlib.Path(_OUTPUT.value)
   snapshots = begun(output, _SERVING.value, _CANDIDATE.value)
   night = Night(

@@ -9,11 +9,11 @@ import dataclasses
 import os
 
 from ctr_codistill.criteo.raw.layouts import Layout
-from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import snapshot_runs
 from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
+from ctr_codistill.evaluation.churn import limitable
 from ctr_codistill.evaluation.churn.facts import Found
 from ctr_codistill.evaluation.churn.gate import Limits
 from ctr_codistill.evaluation.churn.verdict import Limit
@@ -76,17 +76,10 @@ def read_limits(path: str | os.PathLike, *, sliced: bool = False) -> Limits:
     sliced: whether the examples will be cut into slices.
 
   Raises:
-    InputError: as `gate.read`; a limit on slices or ranks that will not be.
+    InputError: as `gate.read`; a limit on what will not be there.
   """
   limits = gate.read(path)
-  missing = {"ranks": "ranked by --query"}
-  missing |= {} if sliced else {"slices": "cut by --slices"}
-  for limit in limits.limits:
-    if limit.section in missing:
-      raise InputError(
-        f"{path} should have no [{limit.section}] where no examples are "
-        f"{missing[limit.section]}, has {limit.measure}"
-      )
+  gate.check(limits, limitable.expected(has_slices=sliced))
   return limits
 
 
