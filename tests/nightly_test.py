@@ -1,5 +1,6 @@
 """Nights on made days with drift: a good model is promoted, a worse refused."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -24,8 +25,11 @@ from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.plans import Task
+from ctr_codistill.exporting import exports
 from ctr_codistill.exporting import judging
+from ctr_codistill.exporting import narrow
 from ctr_codistill.models import networks
+from pipelines import night
 from pipelines import nightly
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -118,19 +122,19 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   limits.write_text(LIMITS)
   made.learn(0)
   first = made.publish(1)
-  assert nightly.begun(tmp_path / "1", str(clicks), first) == (first,)
+  assert night.begun(tmp_path / "1", str(clicks), first) == (first,)
   shutil.copytree(first, clicks / "1")
 
   made.learn(1)
   candidate = made.publish(2)
   output = tmp_path / "2"
-  found = nightly.begun(output, str(clicks), candidate)
+  found = night.begun(output, str(clicks), candidate)
   assert found == (str(clicks / "1"), candidate)
   task = Task(found, str(made.day(2)), kept=("C6", "C9"))
-  night = nightly.Night(
+  tonight = night.Night(
     task, gate.read(limits), str(clicks), output, slices=("C9",)
   )
-  ended = nightly.run(night)
+  ended = night.run(tonight)
   assert ended["promoted"] == str(clicks / "2"), ended
   assert stamped.verify(clicks / "2")["step"] == 2
   card = json.loads((clicks / "2" / "assets.extra" / "export.json").read_text())
@@ -144,8 +148,22 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
   assert {s["column"] for s in compared["slices"]} == {"C9"}
   assert (output / "churn" / "report.html").exists()
   # Started again, it changes nothing, though its candidate is served now.
-  assert nightly.begun(output, str(clicks), candidate) == found
-  assert nightly.run(night) == ended
+  assert night.begun(output, str(clicks), candidate) == found
+  assert night.run(tonight) == ended
+  assert stamped.numbers(clicks) == [1, 2]
+
+  # One that was killed after its promotion goes back to before its verdict,
+  # and there need not be another candidate on the next night.
+  note = {k: v for k, v in ended.items() if k not in ("promoted", "verdicts")}
+  stamped.write_json(output / night.NOTE, note)
+  assert night.run(tonight)["promoted"] == str(clicks / "2")
+  next_found = night.begun(tmp_path / "2b", str(clicks), candidate)
+  again = dataclasses.replace(
+    tonight,
+    task=dataclasses.replace(task, snapshots=next_found),
+    output=tmp_path / "2b",
+  )
+  assert night.run(again)["promoted"] == str(clicks / "2")
   assert stamped.numbers(clicks) == [1, 2]
 
   made.spoil()
@@ -175,7 +193,7 @@ def _night(snapshots, source, folder, output):
   limits = gate.Limits("value", (gate.Limit("worse", "log_loss", 9.0),))
   layout = Layout(("I1", "I2"), ("C1", "C2", "C3"), True)
   task = Task(snapshots, str(source), layout)
-  return nightly.Night(task, limits, str(folder / "clicks"), output)
+  return night.Night(task, limits, str(folder / "clicks"), output)
 
 
 def _lines(path, label=""):
@@ -193,25 +211,48 @@ def test_a_night_that_is_wrong_from_the_start_binds_nothing(publish, tmp_path):
     (good, tmp_path / "none.tsv", r"none\.tsv"),
     (str(tmp_path), day, "is no complete directory"),
   ]:
-    found = nightly.begun(output, str(tmp_path / "clicks"), candidate)
+    found = night.begun(output, str(tmp_path / "clicks"), candidate)
     with pytest.raises(InputError, match=said):
-      nightly.run(_night(found, source, tmp_path, output))
+      night.run(_night(found, source, tmp_path, output))
     assert not output.exists()
   with pytest.raises(InputError, match="directory of versions, is a model"):
-    nightly.begun(output, good, good)
-  found = nightly.begun(output, str(tmp_path / "clicks"), good)
-  night = _night(found, day, tmp_path, output)
-  ended = nightly.run(night)
+    night.begun(output, good, good)
+  found = night.begun(output, str(tmp_path / "clicks"), good)
+  tonight = _night(found, day, tmp_path, output)
+  ended = night.run(tonight)
   assert ended["promoted"] == str(tmp_path / "clicks" / "1")
 
   other = str(publish(tmp_path / "run", 2, seed=2))
   said = f"night of the candidate {good}, not of {other}; each night"
   with pytest.raises(InputError, match=said):
-    nightly.begun(output, str(tmp_path / "clicks"), other)
+    night.begun(output, str(tmp_path / "clicks"), other)
   tomorrow = _night(found, tmp_path / "day_9.tsv", tmp_path, output)
   with pytest.raises(InputError, match=r"input .*day\.tsv, not of .*day_9"):
-    nightly.run(tomorrow)
-  assert nightly.run(night) == ended
+    night.run(tomorrow)
+  assert night.run(tonight) == ended
+
+
+def test_a_night_keeps_weights_as_those_that_are_served(publish, tmp_path):
+  day, clicks = _lines(tmp_path / "day.tsv", "1\t"), tmp_path / "clicks"
+  narrow.write(publish(tmp_path / "run", 1, seed=1), clicks / "1")
+  candidate = str(publish(tmp_path / "run", 2, seed=2))
+  output = tmp_path / "night"
+  found = night.begun(output, str(clicks), candidate)
+  assert found == (str(clicks / "1"), str(output / "candidate"))
+  tonight = dataclasses.replace(
+    _night(found, day, tmp_path, output), candidate=candidate
+  )
+  assert night.run(tonight)["promoted"] == str(clicks / "2")
+  assert exports.is_narrow(clicks / "2")
+  report = json.loads(exports.report(clicks / "2").read_text())
+  assert report["snapshot"] == candidate
+  assert report["warmup"]["rows"] == f"of {day}"
+  assert night.begun(output, str(clicks), candidate) == found
+  assert night.run(tonight)["promoted"] == str(clicks / "2")
+  wide = night.begun(
+    tmp_path / "wide", str(clicks), candidate, weights="float32"
+  )
+  assert wide == (str(clicks / "2"), candidate)
 
 
 def test_limits_that_no_night_could_be_held_against_end_it_at_once(tmp_path):

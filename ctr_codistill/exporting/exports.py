@@ -11,8 +11,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from ctr_codistill import bundles
 from ctr_codistill import loading
+from ctr_codistill import manifests
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
 from ctr_codistill.criteo import schema as schemas
@@ -132,6 +135,28 @@ def check(root: str | os.PathLike) -> None:
       f"{root} should be a directory of exported versions, holds {newest}, "
       "which is a snapshot of a training"
     )
+
+
+def is_same(version: str | os.PathLike, snapshot: str | os.PathLike) -> bool:
+  """Tells whether a version answers as a snapshot does: by their stamps.
+
+  A version that lost its stamp is of nothing.
+  """
+  found = []
+  for path in map(pathlib.Path, (version, snapshot)):
+    if not stamped.is_stamped(path):
+      return False
+    files = manifests.read(path, None).files
+    found.append(
+      {n: f for n, f in files.items() if not n.startswith(snapshots.EXTRA)}
+    )
+  return found[0] == found[1]
+
+
+def is_narrow(path: str | os.PathLike) -> bool:
+  """Tells whether a snapshot or version keeps its weights in bfloat16."""
+  kinds = bundles.declared(pathlib.Path(path))
+  return any(dtype == tf.bfloat16 for _, dtype in kinds)
 
 
 def report(version: str | os.PathLike) -> pathlib.Path:
