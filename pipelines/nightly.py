@@ -5,7 +5,7 @@ that is served, in one pass; if the limits of --gate hold, the candidate becomes
 the next version of --serving. What each step leaves, and how limits are
 written: docs/batch.md.
 
-  python -m pipelines.nightly --candidate=RUN/exchange/group-0/460 \\
+  python -m pipelines.nightly --candidate=RUN/exchange/group-0/STEP \\
     --serving=clicks --input='/logs/day_8/*' --gate=limits.toml \\
     --output=nights/8
 
