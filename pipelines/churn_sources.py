@@ -59,7 +59,7 @@ _PROCESSES = flags.DEFINE_integer(
 config_flags.define()
 config_flags.begin_with("small")
 for _name in sources.VARIED:
-  flags.FLAGS[_name].help = "set by this script itself: leave it out"
+  flags.FLAGS[_name].help = ""  # not shown: this script sets it itself
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(cache)
 command.require("data", "output")

@@ -46,8 +46,12 @@ def define(required: Collection[str]) -> None:
 
 
 def text(required: Collection[str]) -> str:
-  """Returns the help of the script's flags, those that are `required` first."""
-  found = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+  """Returns the help of the script's flags, those that are `required` first.
+
+  Without those that have no help: they are not for its user.
+  """
+  every = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+  found = [flag for flag in every if flag.help]
   sections: dict[str, list[flags.Flag]] = {}
   for flag in sorted(found, key=lambda f: (f.name not in required, f.name)):
     section, dot, _ = flag.name.rpartition(".")
