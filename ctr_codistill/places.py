@@ -91,14 +91,15 @@ def written(
   """
   if is_remote(path):
     with tempfile.TemporaryFile() as file:
-      yield file
+      with _naming(tempfile.gettempdir()):
+        yield file
       remote.upload(os.fspath(path), file)
     return
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   try:
-    with aside.open("wb") as file:
+    with _naming(path), aside.open("wb") as file:
       yield file
       if durable:
         file.flush()
@@ -106,6 +107,17 @@ def written(
     os.replace(aside, path)
   except BaseException:
     aside.unlink(missing_ok=True)
+    raise
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike) -> Iterator[None]:
+  """Lets an error that names no file, such as of a full disk, name `path`."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno is not None and error.filename is None:
+      error.filename = os.fspath(path)
     raise
 
 
@@ -159,26 +171,42 @@ def find(pattern: str) -> list[str]:
   """Returns the paths that match, sorted; `*`, `?`, `[]` in the last part.
 
   A local pattern may have them in any part. A path without them is returned
-  whether or not it is there, unless it is local.
+  whether or not it is there, unless it is local. Folders match as files do.
 
   Raises:
     OSError: the place does not answer or cannot list.
   """
+  if not is_pattern(pattern):
+    there = is_remote(pattern) or os.path.lexists(pattern)
+    return [pattern] if there else []
   if not is_remote(pattern):
     return sorted(glob.glob(pattern))
   directory, _, last = pattern.rpartition("/")
-  # A question mark is part of an http address.
-  if remote.scheme(pattern) in remote.WITHOUT_LISTING and not set("*[") & set(
-    last
-  ):
-    return [pattern]
-  if glob.escape(last) == last:
-    return [pattern]
   try:
     found = names(directory)
   except FileNotFoundError:
     return []
   return [f"{directory}/{name}" for name in fnmatch.filter(found, last)]
+
+
+def is_pattern(path: str) -> bool:
+  """Tells whether `find` takes a path for a pattern.
+
+  A local file whose own name has such letters is none.
+  """
+  if not is_remote(path):
+    return glob.has_magic(path) and not os.path.lexists(path)
+  # A question mark is part of an http address.
+  is_http = remote.scheme(path) in remote.WITHOUT_LISTING
+  return bool(set("*[" if is_http else "*?[") & set(path.rpartition("/")[2]))
+
+
+def escaped(path: str) -> str:
+  """Returns what `find` takes for `path` itself, whatever letters it has.
+
+  Those of a remote folder are none of a pattern, hence left.
+  """
+  return path if is_remote(path) else glob.escape(path)
 
 
 def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:

@@ -108,6 +108,7 @@ CONTENT = {
   "a.tsv": _text(0, 30),
   "b.tsv": _text(30, 50),
   "e.tsv": b"",
+  "sub/e.tsv": b"",
   "c.tsv.gz": gzip.compress(_text(50, 60)),
   "d.tsv.zst": pa.compress(_text(60, 70), codec="zstd", asbytes=True),
 }
@@ -163,10 +164,12 @@ def local(tmp_path_factory):
 
 
 def test_logs_are_prepared_from_an_object_store(store, local, tmp_path):
-  inputs = [f"s3://{BUCKET}/in/{p}" for p in ("[ab].tsv", "*.gz", "d.tsv.zst")]
+  inputs = [f"s3://{BUCKET}/in/{p}" for p in ("[ab].tsv", "[c-s]*")]
   done = _prepare(inputs, tmp_path / "out", **store)
   assert done.returncode == 0, done.stderr
   assert "70 rows in, 60 to train on" in done.stdout
+  assert "2 of 4 skipped: " in done.stderr
+  assert f"{BUCKET}/in/e.tsv (empty), s3://{BUCKET}/in/sub (a f" in done.stderr
   assert (tmp_path / "out/train/shard-00000.rows").read_bytes() == local
 
 

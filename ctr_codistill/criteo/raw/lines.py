@@ -6,6 +6,8 @@ row of a parquet file counts as a line.
 """
 
 import dataclasses
+import functools
+import logging
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -20,10 +22,13 @@ from ctr_codistill.criteo.raw import files
 from ctr_codistill.criteo.raw import parquet
 from ctr_codistill.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 22
 LONGEST_LINE = 1 << 24
 """Bytes; more without a newline is no log, and must not fill the memory."""
 BOM = b"\xef\xbb\xbf"
+_SHOWN = 3
+"""Files that are named of those that are left out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +55,13 @@ class Block:
 def find(patterns: str | Sequence[str]) -> list[str]:
   """Returns the files that match, sorted within each pattern.
 
+  What else a pattern matches is left out, and said: folders, names that begin
+  with `_` or `.` (marks and sums that other programs leave), files without a
+  row. A file that is named itself is never left out.
+
   Raises:
-    InputError: a pattern that matches nothing, a directory, or a place that
-      does not answer.
+    InputError: a pattern that matches no file with rows, a directory, or a
+      place that does not answer.
   """
   patterns = [patterns] if isinstance(patterns, str) else patterns
   found = []
@@ -63,13 +72,55 @@ def find(patterns: str | Sequence[str]) -> list[str]:
       raise InputError(f"input {error}") from None
     if not paths:
       raise InputError(f"input {pattern!r} matches no file")
-    found += paths
+    found += _logs(paths, pattern) if places.is_pattern(pattern) else paths
   for path in found:
     if os.path.isdir(path):
       raise InputError(f"input {path} should be a file, is a directory")
   if not found:
     raise InputError("there should be an input, there is none")
   return found
+
+
+def _logs(paths: Sequence[str], pattern: str) -> list[str]:
+  """Returns those of the paths that `pattern` matches which can hold rows."""
+  begins = os.path.basename(pattern)[:1]
+  reasons = {path: _no_log(path, begins) for path in paths}
+  found = [path for path in paths if not reasons[path]]
+  if len(found) == len(paths):
+    return found
+  skipped = [f"{path} ({why})" for path, why in reasons.items() if why]
+  more = ", ..." if len(skipped) > _SHOWN else ""
+  shown = ", ".join(skipped[:_SHOWN]) + more
+  if not found:
+    raise InputError(f"input {pattern!r} matches no file with rows: {shown}")
+  _tell(f"input {pattern!r}: {len(skipped)} of {len(paths)} skipped: {shown}")
+  return found
+
+
+def _no_log(path: str, begins: str) -> str:
+  """Returns why a file holds no rows; "" if it may.
+
+  Args:
+    path: of the file.
+    begins: the first letter of the pattern's own names.
+  """
+  name = os.path.basename(path)
+  if name.startswith(("_", ".")) and not name.startswith(begins or "/"):
+    return f"begins with {name[0]}"
+  # A store lists folders as well, of which nothing can be read.
+  is_remote = places.is_remote(path)
+  if not places.is_file(path) if is_remote else os.path.isdir(path):
+    return "a folder"
+  if is_parquet(path):
+    return "" if parquet.rows(path) else "no row"
+  with files.named(path), files.open_text(path) as file:
+    return "" if file.read(len(BOM) + 1).removeprefix(BOM) else "empty"
+
+
+@functools.lru_cache
+def _tell(message: str) -> None:
+  """Says something once: a job may look for its files more than once."""
+  _LOG.warning("%s", message)
 
 
 def count(
@@ -151,8 +202,18 @@ def first_line(path: str) -> bytes:
   Raises:
     InputError: as `blocks`.
   """
+  return next(first_lines(path))
+
+
+def first_lines(path: str) -> Iterator[bytes]:
+  """Yields the lines of a text's first 64 KiB without their ends, at least one.
+
+  Raises:
+    InputError: as `blocks`.
+  """
   text = next(_whole_lines(path, _chunks(path, 1 << 16)))
-  return text.split(b"\n", 1)[0].removesuffix(b"\r")
+  for line in text.removesuffix(b"\n").split(b"\n"):
+    yield line.removesuffix(b"\r")
 
 
 def is_parquet(path: str) -> bool:
