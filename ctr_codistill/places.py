@@ -91,7 +91,7 @@ def written(
   """
   if is_remote(path):
     with tempfile.TemporaryFile() as file:
-      with _naming(tempfile.gettempdir()):
+      with naming(tempfile.gettempdir()):
         yield file
       remote.upload(os.fspath(path), file)
     return
@@ -99,7 +99,7 @@ def written(
   path.parent.mkdir(parents=True, exist_ok=True)
   aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   try:
-    with _naming(path), aside.open("wb") as file:
+    with naming(path), aside.open("wb") as file:
       yield file
       if durable:
         file.flush()
@@ -111,7 +111,7 @@ def written(
 
 
 @contextlib.contextmanager
-def _naming(path: str | os.PathLike) -> Iterator[None]:
+def naming(path: str | os.PathLike) -> Iterator[None]:
   """Lets an error that names no file, such as of a full disk, name `path`."""
   try:
     yield
@@ -119,6 +119,15 @@ def _naming(path: str | os.PathLike) -> Iterator[None]:
     if error.errno is not None and error.filename is None:
       error.filename = os.fspath(path)
     raise
+
+
+def sweep(path: str | os.PathLike) -> None:
+  """Deletes what writers of a file that died left aside; for its owner only."""
+  if is_remote(path):
+    return
+  path = pathlib.Path(path)
+  for aside in path.parent.glob(f"{ASIDE}{glob.escape(path.name)}-" + 8 * "?"):
+    aside.unlink()
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
@@ -143,6 +152,24 @@ def is_file(path: str | os.PathLike) -> bool:
   except FileNotFoundError:
     return False
   return True
+
+
+def version(path: str | os.PathLike) -> str:
+  """Returns what changes with a file's content: its size and its time.
+
+  Of a store's time only seconds are known, and none of a web server's.
+
+  Raises:
+    OSError: as the module says.
+  """
+  if not is_remote(path):
+    stat = os.stat(path)
+    return f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
+  with open_bytes(path) as file:  # which `stat` alone is not believed about
+    size = file.seek(0, os.SEEK_END)
+  with remote.told(str(path)):
+    time = remote.gfile(path).stat(str(path)).mtime_nsec
+  return f"{size} bytes of {time} ns"
 
 
 def names(directory: str | os.PathLike) -> list[str]:

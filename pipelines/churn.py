@@ -19,6 +19,7 @@ import shlex
 
 from absl import flags
 
+from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import aligning
@@ -107,6 +108,9 @@ _BEAM_OPTIONS = flags.DEFINE_multi_string(
 def main() -> int:
   """Compares the runs, writes the report, prints headlines and verdicts."""
   command.reach(*_RUNS.value)
+  names = ("churn.json", "churn.csv", "report.html")
+  files = [os.path.join(_OUTPUT.value, name) for name in names]
+  apart.check([_EXAMPLES.value] if _EXAMPLES.value else _RUNS.value, files)
   limits = gate.read(_GATE.value) if _GATE.value else None
   with Bars() as bars:
     found = facts.find(_compared(bars))

@@ -83,8 +83,7 @@ def find(patterns: str | Sequence[str]) -> list[str]:
 
 def _logs(paths: Sequence[str], pattern: str) -> list[str]:
   """Returns those of the paths that `pattern` matches which can hold rows."""
-  begins = os.path.basename(pattern)[:1]
-  reasons = {path: _no_log(path, begins) for path in paths}
+  reasons = {path: _no_log(path, pattern) for path in paths}
   found = [path for path in paths if not reasons[path]]
   if len(found) == len(paths):
     return found
@@ -97,16 +96,10 @@ def _logs(paths: Sequence[str], pattern: str) -> list[str]:
   return found
 
 
-def _no_log(path: str, begins: str) -> str:
-  """Returns why a file holds no rows; "" if it may.
-
-  Args:
-    path: of the file.
-    begins: the first letter of the pattern's own names.
-  """
-  name = os.path.basename(path)
-  if name.startswith(("_", ".")) and not name.startswith(begins or "/"):
-    return f"begins with {name[0]}"
+def _no_log(path: str, pattern: str) -> str:
+  """Returns why a file that `pattern` matches holds no rows; "" if it may."""
+  if is_marked(path, pattern):
+    return f"begins with {os.path.basename(path)[0]}"
   # A store lists folders as well, of which nothing can be read.
   is_remote = places.is_remote(path)
   if not places.is_file(path) if is_remote else os.path.isdir(path):
@@ -121,6 +114,12 @@ def _no_log(path: str, begins: str) -> str:
 def _tell(message: str) -> None:
   """Says something once: a job may look for its files more than once."""
   _LOG.warning("%s", message)
+
+
+def is_marked(path: str, pattern: str) -> bool:
+  """Tells whether a name says "no log", and `pattern` does not begin so."""
+  first, wanted = (os.path.basename(p)[:1] for p in (path, pattern))
+  return first in ("_", ".") and first != wanted
 
 
 def count(
