@@ -28,15 +28,20 @@ def claimed(output: str | os.PathLike, file: str) -> Iterator[None]:
       missing, and deleted if nothing was left there.
 
   Raises:
-    InputError: another job has it.
+    InputError: another job has it, or it cannot be written.
   """
   if places.is_remote(output):
     yield
     return
   folder = os.path.dirname(file) or os.curdir
   is_new = not os.path.isdir(folder)
-  os.makedirs(folder, exist_ok=True)
-  held = _locked(output, file)
+  try:
+    os.makedirs(folder, exist_ok=True)
+    held = _locked(output, file)
+  except OSError as error:
+    raise InputError(
+      f"output {output} cannot be written: {error.strerror}"
+    ) from None
   try:
     yield
   finally:
