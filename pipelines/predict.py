@@ -23,6 +23,7 @@ from absl import flags
 from ctr_codistill import places
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw import apart
+from ctr_codistill.criteo.raw import lines
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import beam_parts
 from ctr_codistill.evaluation import comparison
@@ -135,7 +136,7 @@ def _one_file(task: Task) -> dict[str, str]:
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:
-    kept = f"{_OUTPUT.value}.quarantine.tsv"
+    kept = _OUTPUT.value + lines.BAD_LINES
     quarantine.write(kept, done.bad)
     print(f"{len(done.bad):,} bad lines left out, kept in {kept}")
   if done.quality and not _REPORT.value:

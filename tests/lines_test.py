@@ -164,6 +164,7 @@ def test_what_a_pattern_matches_beside_logs_is_left_out_and_said(
   pq.write_table(none, tmp_path / "none.parquet")
   for name, text in [
     *(("_SUCCESS", b""), ("_temporary", b"x\n"), (".a.crc", b"crc\n")),
+    ("p.parquet.quarantine.tsv", b"a.tsv\t1\tempty line\t\n"),
     *(("empty.tsv", b""), ("e.gz", gzip.compress(b"")), ("m.tsv", lines.BOM)),
   ]:
     _file(tmp_path, text, name)
@@ -173,7 +174,7 @@ def test_what_a_pattern_matches_beside_logs_is_left_out_and_said(
   logs = [_file(tmp_path, b"1\n", "a.tsv"), _file(tmp_path, b"2", "z.tsv")]
   assert lines.find(pattern) == lines.find(pattern) == logs
   (said,) = [record.getMessage() for record in caplog.records]
-  assert f"input {pattern!r}: 7 of 9 skipped: {tmp_path}/_SUCCESS (be" in said
+  assert f"input {pattern!r}: 8 of 10 skipped: {tmp_path}/_SUCCESS (be" in said
   assert said.endswith(f"{tmp_path}/e.gz (empty), ...")
   # Whoever names them means them.
   marked = str(tmp_path / "_*")

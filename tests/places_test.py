@@ -119,8 +119,12 @@ def test_an_object_store_is_a_place(store):
   said = _tried(
     f"s3://{BUCKET}",
     *("written", "sought", "there", "found", "read_none", "list_none"),
+    "version",
     **store,
   )
+  size_, _, _, time, _ = said.pop("version").split()
+  assert int(size_) == len(CONTENT["a.tsv"])
+  assert int(time) > 1e18  # as seconds after 1970 are in nanoseconds
   size = len(CONTENT["a.tsv"])
   # The right status, 3, shows that the process did not abort at its end.
   assert said == {
@@ -207,7 +211,9 @@ def test_a_web_server_reads_parquet_and_lists_nothing(web, tmp_path):
   for name in ("a.tsv", "e.tsv"):
     (tmp_path / "www" / "in" / name).write_bytes(CONTENT[name])
   base = web(serve_ranges.Handler)
-  said = _tried(base, "sought", "there", "found", "read_none", "write")
+  tries = ("sought", "there", "found", "read_none", "write", "version")
+  said = _tried(base, *tries)
+  assert said["version"].startswith(f"{len(CONTENT['a.tsv'])} bytes of ")
   assert said["sought"] == [len(CONTENT["a.tsv"]), LAST, "0\t\t\t", 6]
   assert said["there"] == [True, False, True]
   assert (

@@ -27,6 +27,8 @@ BLOCK_BYTES = 1 << 22
 LONGEST_LINE = 1 << 24
 """Bytes; more without a newline is no log, and must not fill the memory."""
 BOM = b"\xef\xbb\xbf"
+BAD_LINES = ".quarantine.tsv"
+"""How a file's name ends where a job keeps bad lines beside its output."""
 _SHOWN = 3
 """Files that are named of those that are left out."""
 
@@ -56,8 +58,9 @@ def find(patterns: str | Sequence[str]) -> list[str]:
   """Returns the files that match, sorted within each pattern.
 
   What else a pattern matches is left out, and said: folders, names that begin
-  with `_` or `.` (marks and sums that other programs leave), files without a
-  row. A file that is named itself is never left out.
+  with `_` or `.` (marks and sums that other programs leave), what scoring jobs
+  keep of bad lines, files without a row. A file that is named itself is never
+  left out.
 
   Raises:
     InputError: a pattern that matches no file with rows, a directory, or a
@@ -100,6 +103,8 @@ def _no_log(path: str, pattern: str) -> str:
   """Returns why a file that `pattern` matches holds no rows; "" if it may."""
   if is_marked(path, pattern):
     return f"begins with {os.path.basename(path)[0]}"
+  if path.endswith(BAD_LINES):
+    return "bad lines of a job"
   # A store lists folders as well, of which nothing can be read.
   is_remote = places.is_remote(path)
   if not places.is_file(path) if is_remote else os.path.isdir(path):
