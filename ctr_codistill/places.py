@@ -91,14 +91,15 @@ def written(
   """
   if is_remote(path):
     with tempfile.TemporaryFile() as file:
-      yield file
+      with naming(tempfile.gettempdir()):
+        yield file
       remote.upload(os.fspath(path), file)
     return
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   aside = path.parent / f"{ASIDE}{path.name}-{uuid.uuid4().hex[:8]}"
   try:
-    with aside.open("wb") as file:
+    with naming(path), aside.open("wb") as file:
       yield file
       if durable:
         file.flush()
@@ -107,6 +108,26 @@ def written(
   except BaseException:
     aside.unlink(missing_ok=True)
     raise
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+  """Lets an error that names no file, such as of a full disk, name `path`."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno is not None and error.filename is None:
+      error.filename = os.fspath(path)
+    raise
+
+
+def sweep(path: str | os.PathLike) -> None:
+  """Deletes what writers of a file that died left aside; for its owner only."""
+  if is_remote(path):
+    return
+  path = pathlib.Path(path)
+  for aside in path.parent.glob(f"{ASIDE}{glob.escape(path.name)}-" + 8 * "?"):
+    aside.unlink()
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
@@ -131,6 +152,24 @@ def is_file(path: str | os.PathLike) -> bool:
   except FileNotFoundError:
     return False
   return True
+
+
+def version(path: str | os.PathLike) -> str:
+  """Returns what changes with a file's content: its size and its time.
+
+  Of a store's time only seconds are known, and none of a web server's.
+
+  Raises:
+    OSError: as the module says.
+  """
+  if not is_remote(path):
+    stat = os.stat(path)
+    return f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
+  with open_bytes(path) as file:  # which `stat` alone is not believed about
+    size = file.seek(0, os.SEEK_END)
+  with remote.told(str(path)):
+    time = remote.gfile(path).stat(str(path)).mtime_nsec
+  return f"{size} bytes of {time} ns"
 
 
 def names(directory: str | os.PathLike) -> list[str]:
@@ -159,26 +198,42 @@ def find(pattern: str) -> list[str]:
   """Returns the paths that match, sorted; `*`, `?`, `[]` in the last part.
 
   A local pattern may have them in any part. A path without them is returned
-  whether or not it is there, unless it is local.
+  whether or not it is there, unless it is local. Folders match as files do.
 
   Raises:
     OSError: the place does not answer or cannot list.
   """
+  if not is_pattern(pattern):
+    there = is_remote(pattern) or os.path.lexists(pattern)
+    return [pattern] if there else []
   if not is_remote(pattern):
     return sorted(glob.glob(pattern))
   directory, _, last = pattern.rpartition("/")
-  # A question mark is part of an http address.
-  if remote.scheme(pattern) in remote.WITHOUT_LISTING and not set("*[") & set(
-    last
-  ):
-    return [pattern]
-  if glob.escape(last) == last:
-    return [pattern]
   try:
     found = names(directory)
   except FileNotFoundError:
     return []
   return [f"{directory}/{name}" for name in fnmatch.filter(found, last)]
+
+
+def is_pattern(path: str) -> bool:
+  """Tells whether `find` takes a path for a pattern.
+
+  A local file whose own name has such letters is none.
+  """
+  if not is_remote(path):
+    return glob.has_magic(path) and not os.path.lexists(path)
+  # A question mark is part of an http address.
+  is_http = remote.scheme(path) in remote.WITHOUT_LISTING
+  return bool(set("*[" if is_http else "*?[") & set(path.rpartition("/")[2]))
+
+
+def escaped(path: str) -> str:
+  """Returns what `find` takes for `path` itself, whatever letters it has.
+
+  Those of a remote folder are none of a pattern, hence left.
+  """
+  return path if is_remote(path) else glob.escape(path)
 
 
 def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import aligning
@@ -111,6 +112,9 @@ _BEAM_OPTIONS = flags.DEFINE_multi_string(
 def main() -> int:
   """Compares the runs, judges, writes the report, prints both."""
   command.reach(*_RUNS.value)
+  names = ("churn.json", "churn.csv", "report.html")
+  files = [os.path.join(_OUTPUT.value, name) for name in names]
+  apart.check([_EXAMPLES.value] if _EXAMPLES.value else _RUNS.value, files)
   limits = gate.read(_GATE.value) if _GATE.value else None
   with Bars() as bars:
     found = facts.find(_compared(bars, limits))

@@ -5,6 +5,7 @@ wrong flag unless the script has another status; what may pass by itself in 75,
 Ctrl-C in 130, SIGTERM in 143; only our own faults show a stack trace.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ from pipelines import helping
 _REQUIRED: list[str] = []  # names of flags
 MISTAKE, PASSING, TERMINATED = 1, 75, 128 + signal.SIGTERM
 """Exit statuses: to start again is in vain; it may do; SIGTERM was heeded."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def run(
@@ -154,9 +156,9 @@ def _guarded(main: Callable[[], int | None], argv: Sequence[str]) -> int:
     return PASSING if isinstance(error, PassingError) else MISTAKE
   except OSError as error:
     said = places.said(error, "")
-    if said.startswith(":"):  # it names no file
-      raise
-    print(f"error: {said}", file=sys.stderr)
+    if said.startswith(":") and error.errno not in _NO_ROOM:
+      raise  # it names no file
+    print(f"error: {said.removeprefix(': ')}", file=sys.stderr)
     return MISTAKE
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr, flush=True)

@@ -20,13 +20,17 @@ import shlex
 
 from absl import flags
 
+from ctr_codistill import places
 from ctr_codistill.criteo import quarantine
+from ctr_codistill.criteo.raw import apart
+from ctr_codistill.criteo.raw import lines
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import beam_parts
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation.inputs import RawInput
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report
 from ctr_codistill.snapshots import Snapshot
@@ -78,6 +82,10 @@ def main() -> int:
       f"--report should be a directory, {_REPORT.value} is a file"
     )
   task = scoring_flags.task(_SNAPSHOT.value, labelled=bool(_REPORT.value))
+  if _REPORT.value:
+    names = ("quality.json", "report.html")
+    files = [os.path.join(_REPORT.value, name) for name in names]
+    apart.check(inputs.patterns(task.source), files)
   is_file = _OUTPUT.value.endswith(".parquet")
   runs = _one_file(task) if is_file else _directory(task)
   if _REPORT.value:
@@ -100,15 +108,24 @@ def _one_file(task: Task) -> dict[str, str]:
     raise InputError(
       f"--output should be a directory with --runner, is {_OUTPUT.value}"
     )
+  apart.check(inputs.patterns(task.source), [_OUTPUT.value])
   predictor = predict.Predictor(Snapshot(task.snapshots[0], task.demands()))
-  source = inputs.find(
+  source = inputs.look(
     task.source,
     [predictor.schema],
     layout=task.layout,
     kept=task.kept,
+    sliced=task.sliced,
     labelled=task.labelled,
   )
   with Bars() as bars:
+    if isinstance(source, RawInput):
+      source = inputs.counted(
+        source,
+        inputs.cut(source, task.piece_bytes),
+        threads=scoring_flags.threads(),
+        progress=bars("count lines", None),
+      )
     done = predict.run(
       predictor,
       source,
@@ -119,7 +136,7 @@ def _one_file(task: Task) -> dict[str, str]:
     )
   print(f"{done.rows:,} rows predicted: {_OUTPUT.value}")
   if done.bad:
-    kept = f"{_OUTPUT.value}.quarantine.tsv"
+    kept = _OUTPUT.value + lines.BAD_LINES
     quarantine.write(kept, done.bad)
     print(f"{len(done.bad):,} bad lines left out, kept in {kept}")
   if done.quality and not _REPORT.value:
@@ -130,19 +147,25 @@ def _one_file(task: Task) -> dict[str, str]:
 
 def _directory(task: Task) -> dict[str, str]:
   """Predicts into a directory; returns each snapshot's by its name."""
-  score = None
+  score = count = None
   if _RUNNER.value:
     options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
     beam_flags = [f"--runner={_RUNNER.value}", *options]
     score = functools.partial(beam_parts.score, flags=beam_flags)
+    count = functools.partial(
+      beam_parts.count, output=_OUTPUT.value, flags=beam_flags
+    )
   with Bars() as bars:
     done = parts.run(
       task,
       _OUTPUT.value,
       overwrite=_OVERWRITE.value,
       threads=scoring_flags.threads(),
-      progress=lambda rows: bars("predict", rows),
+      progress=lambda rows: bars(
+        "count lines" if rows is None else "predict", rows
+      ),
       score=score,
+      count=count,
     )
   for folder in done.runs.values():
     print(f"{done.rows:,} rows predicted: {folder}, {done.parts} files")
@@ -151,7 +174,10 @@ def _directory(task: Task) -> dict[str, str]:
   if done.bad:
     kept = os.path.join(_OUTPUT.value, quarantine.FOLDER)
     print(f"{done.bad:,} bad lines left out, kept in {kept}")
-  return {name: os.path.join(f, "*.parquet") for name, f in done.runs.items()}
+  return {
+    name: os.path.join(places.escaped(folder), "*.parquet")
+    for name, folder in done.runs.items()
+  }
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def task(snapshots: Sequence[str], *, labelled: bool = False) -> Task:
 
   Raises:
     InputError: the input is out of reach, a layout that is none, a slice of no
-      column.
+      column, a snapshot that is remote or none.
   """
   command.reach(_INPUT.value)
   for path in snapshots:
@@ -86,14 +86,19 @@ def task(snapshots: Sequence[str], *, labelled: bool = False) -> Task:
     piece_bytes=_PIECE_BYTES.value,
     max_bad_fraction=_MAX_BAD_FRACTION.value,
     labelled=labelled,
+    sliced=tuple(_SLICES.value),
     **demanded.asked(),
   )
 
 
 def _check_snapshot(path: str) -> None:
   """Names the snapshots that there are where a path of this machine is none."""
+  if places.is_remote(path):
+    raise InputError(
+      f"{path} should be a directory of this machine: snapshots are read here"
+    )
   found = pathlib.Path(path)
-  if places.is_remote(path) or stamped.is_stamped(found):
+  if stamped.is_stamped(found):
     return
   own = exchange.folder(found, 0)
   newest = exchange.latest(own)

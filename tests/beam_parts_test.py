@@ -6,14 +6,20 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ctr_codistill.criteo.parsing import BadLine
+from ctr_codistill.criteo.raw import pieces
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import beam_parts
 from ctr_codistill.evaluation import parts
+from ctr_codistill.evaluation import plans
 from ctr_codistill.evaluation.plans import Task
+from ctr_codistill.evaluation.predict import Scored
+from ctr_codistill.evaluation.predictions import Batch
 
 pytest.importorskip("apache_beam", reason="Beam is an optional requirement")
 
@@ -81,8 +87,15 @@ def local(task, tmp_path_factory):
   return found
 
 
-def test_the_direct_runner_writes_the_same_bytes(task, local, tmp_path):
-  done = parts.run(task, tmp_path / "out", score=_DIRECT)
+def test_the_direct_runner_counts_and_writes_the_same_bytes(
+  task, local, tmp_path, monkeypatch
+):
+  monkeypatch.delattr(pieces, "all_counted")  # by the machine that starts it
+  output = tmp_path / "out"
+  count = functools.partial(
+    beam_parts.count, output=str(output), flags=("--runner=DirectRunner",)
+  )
+  done = parts.run(task, output, score=_DIRECT, count=count)
   assert (done.rows, done.bad) == (238, 2)
   assert _tree(tmp_path / "out") == local
 
@@ -100,6 +113,31 @@ def test_shards_are_scored_alike(prepared, task, tmp_path):
   parts.run(own, tmp_path / "local")
   parts.run(own, tmp_path / "beam", score=_DIRECT)
   assert _tree(tmp_path / "beam") == _tree(tmp_path / "local")
+
+
+def test_bad_lines_keep_their_order_whatever_comes_first(task, tmp_path):
+  names = ("one", "other")
+  plans_ = [plans.make(task, str(tmp_path / n), overwrite=False) for n in names]
+
+  def part(first, *bad):
+    none = np.zeros(0)
+    batch = (
+      Batch(none, none)
+      if first < 0
+      else Batch(np.array([first]), np.array([0.5]))
+    )
+    lines = tuple(BadLine("a.tsv", n, "bad", b"x") for n in bad)
+    return Scored(0, (batch, batch), lines)
+
+  # Parts without rows come of blocks that are less than a call of the models.
+  found = [part(-1, 2), part(-1, 3, 4), part(1), part(-1, 9), part(8, 11)]
+  parts.write(plans_[0], 0, found)
+  (written,) = beam_parts._write((0, found[::-1]), plan=plans_[1])
+  assert written == {"piece": 0, "rows": 2}
+  one, other = (_tree(tmp_path / name) for name in names)
+  assert one == other
+  kept = one["quarantine/part-00000.tsv"].splitlines()
+  assert [int(line.split(b"\t")[1]) for line in kept] == [2, 3, 4, 9, 11]
 
 
 def test_a_damaged_file_is_said_in_the_words_of_the_local_job(

@@ -61,6 +61,13 @@ def test_a_threshold_that_is_no_number_is_refused(tmp_path):
   assert "--thresholds should be numbers, has 'x'" in done.stderr
 
 
+def test_an_output_that_the_runs_would_match_is_refused(tmp_path):
+  other = _write(tmp_path / "other.parquet", [0.5])
+  done = _run(f"--runs={tmp_path}/*,{other}", f"--output={tmp_path}")
+  assert done.returncode == 1
+  assert "churn.json should lie elsewhere: the input" in done.stderr
+
+
 def test_one_file_is_refused(tmp_path):
   one = _write(tmp_path / "one.parquet", [0.5])
   done = _run(f"--runs={one}", f"--output={tmp_path / 'out'}")

@@ -72,6 +72,8 @@ def test_help_is_no_mistake_and_a_missing_flag_is_named():
     ("raise InputError('x should be y, is z')", 1, "error: x should be y"),
     ("raise PassingError('x is in use')", 75, "error: x is in use"),
     ("raise OSError('s3://b/x: it refuses')", 1, "error: s3://b/x: it ref"),
+    ("raise OSError(28, 'No space left')", 1, "error: No space left\n"),
+    ("raise OSError(5, 'Input/output error')", 1, "Traceback"),
     ("raise KeyboardInterrupt", 130, "interrupted"),
     ("1 / 0", 1, "ZeroDivisionError"),
     ("sys.exit(4)", 4, ""),

@@ -156,6 +156,38 @@ def test_files_are_found_in_order(tmp_path):
   assert lines.find([two, one]) == [two, one]
 
 
+def test_what_a_pattern_matches_beside_logs_is_left_out_and_said(
+  tmp_path, caplog
+):
+  (tmp_path / "sub").mkdir()
+  none = pa.table({"x": pa.array([], pa.int64())})
+  pq.write_table(none, tmp_path / "none.parquet")
+  for name, text in [
+    *(("_SUCCESS", b""), ("_temporary", b"x\n"), (".a.crc", b"crc\n")),
+    ("p.parquet.quarantine.tsv", b"a.tsv\t1\tempty line\t\n"),
+    *(("empty.tsv", b""), ("e.gz", gzip.compress(b"")), ("m.tsv", lines.BOM)),
+  ]:
+    _file(tmp_path, text, name)
+  pattern = str(tmp_path / "*")
+  with pytest.raises(InputError, match=r"no file with rows: .*_SUCCESS \(beg"):
+    lines.find(pattern)
+  logs = [_file(tmp_path, b"1\n", "a.tsv"), _file(tmp_path, b"2", "z.tsv")]
+  assert lines.find(pattern) == lines.find(pattern) == logs
+  (said,) = [record.getMessage() for record in caplog.records]
+  assert f"input {pattern!r}: 8 of 10 skipped: {tmp_path}/_SUCCESS (be" in said
+  assert said.endswith(f"{tmp_path}/e.gz (empty), ...")
+  # Whoever names them means them.
+  marked = str(tmp_path / "_*")
+  assert lines.find(marked) == [str(tmp_path / "_temporary")]
+  for name in ("_SUCCESS", "empty.tsv", "none.parquet"):
+    assert lines.find(str(tmp_path / name)) == [str(tmp_path / name)]
+
+
+def test_a_file_whose_name_is_a_pattern_is_found_by_it(tmp_path):
+  own = _file(tmp_path, b"1\n", "a[1].tsv")
+  assert lines.find(own) == [own]
+
+
 def test_what_is_not_there_is_named(tmp_path):
   with pytest.raises(InputError, match=r"'.*/x\*' matches no file"):
     lines.find(str(tmp_path / "x*"))

@@ -206,3 +206,17 @@ def test_another_width_is_named(tmp_path):
     _layout(tmp_path, a="1\t2\t3\ta\n", b="2\t3\ta\n")
   # A later file may begin with a bad line.
   assert _layout(tmp_path, a="1\t2\t3\ta\n", b="\n") == LABELLED
+
+
+def test_a_file_may_begin_with_a_cut_line(tmp_path):
+  good = "1\t2\t3\ta\n"
+  for cut in ("a\n", "\n", "2\t3\ta\n"):
+    assert _layout(tmp_path, a=cut + 2 * good) == LABELLED
+    # The first file of several may hold nothing but it.
+    assert _layout(tmp_path, a="a\n", b=cut + 2 * good) == LABELLED
+    (tmp_path / "b").unlink()
+  _layout(tmp_path, a="a\n" + good)
+  (rows,) = parsing.read([str(tmp_path / "a")], LABELLED)
+  assert [(bad.line, bad.reason) for bad in rows.bad] == [
+    (1, "1 columns, expected 4")
+  ]

@@ -269,7 +269,7 @@ def test_the_script_reports_and_churn_reads_its_directories(
     'ignored = ["id"]\n'
     'columns = ["label", "id", "I1", "I2", "C1", "C2", "C3"]\n'
   )
-  output = tmp_path / "out"
+  output = tmp_path / "out[1]"  # which is a pattern, too
   line = [
     *(sys.executable, "-m", "pipelines.predict"),
     f"--snapshot={','.join(snapshots)}",

@@ -108,6 +108,7 @@ CONTENT = {
   "a.tsv": _text(0, 30),
   "b.tsv": _text(30, 50),
   "e.tsv": b"",
+  "sub/e.tsv": b"",
   "c.tsv.gz": gzip.compress(_text(50, 60)),
   "d.tsv.zst": pa.compress(_text(60, 70), codec="zstd", asbytes=True),
 }
@@ -118,8 +119,12 @@ def test_an_object_store_is_a_place(store):
   said = _tried(
     f"s3://{BUCKET}",
     *("written", "sought", "there", "found", "read_none", "list_none"),
+    "version",
     **store,
   )
+  size_, _, _, time, _ = said.pop("version").split()
+  assert int(size_) == len(CONTENT["a.tsv"])
+  assert int(time) > 1e18  # as seconds after 1970 are in nanoseconds
   size = len(CONTENT["a.tsv"])
   # The right status, 3, shows that the process did not abort at its end.
   assert said == {
@@ -163,10 +168,12 @@ def local(tmp_path_factory):
 
 
 def test_logs_are_prepared_from_an_object_store(store, local, tmp_path):
-  inputs = [f"s3://{BUCKET}/in/{p}" for p in ("[ab].tsv", "*.gz", "d.tsv.zst")]
+  inputs = [f"s3://{BUCKET}/in/{p}" for p in ("[ab].tsv", "[c-s]*")]
   done = _prepare(inputs, tmp_path / "out", **store)
   assert done.returncode == 0, done.stderr
   assert "70 rows in, 60 to train on" in done.stdout
+  assert "2 of 4 skipped: " in done.stderr
+  assert f"{BUCKET}/in/e.tsv (empty), s3://{BUCKET}/in/sub (a f" in done.stderr
   assert (tmp_path / "out/train/shard-00000.rows").read_bytes() == local
 
 
@@ -204,7 +211,9 @@ def test_a_web_server_reads_parquet_and_lists_nothing(web, tmp_path):
   for name in ("a.tsv", "e.tsv"):
     (tmp_path / "www" / "in" / name).write_bytes(CONTENT[name])
   base = web(serve_ranges.Handler)
-  said = _tried(base, "sought", "there", "found", "read_none", "write")
+  tries = ("sought", "there", "found", "read_none", "write", "version")
+  said = _tried(base, *tries)
+  assert said["version"].startswith(f"{len(CONTENT['a.tsv'])} bytes of ")
   assert said["sought"] == [len(CONTENT["a.tsv"]), LAST, "0\t\t\t", 6]
   assert said["there"] == [True, False, True]
   assert (

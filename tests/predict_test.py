@@ -218,6 +218,7 @@ def test_the_script_writes_the_file_and_says_the_quality(made, tmp_path):
   [
     ("--snapshot", "nowhere", "nowhere is no complete directory"),
     ("--input", "nowhere*.tsv", "nowhere*.tsv"),
+    ("--snapshot", "s3://b/7", "s3://b/7 should be a directory of this machin"),
   ],
 )
 def test_the_script_names_what_is_missing(made, tmp_path, flag, value, message):
@@ -248,6 +249,21 @@ def test_a_report_without_labels_is_refused_before_a_row_is_scored(
   )
   assert "bare.tsv should have labels, has none" in said
   assert list(tmp_path.iterdir()) == [bare]
+
+
+def test_a_report_does_not_lie_where_the_input_would_match_it(made, tmp_path):
+  (tmp_path / "day").mkdir()
+  (tmp_path / "day" / "a.tsv").symlink_to(made / "clicks.tsv")
+  said = run(
+    "predict",
+    f"--snapshot={made / '7'}",
+    f"--input={tmp_path / 'day' / '*'}",
+    f"--report={tmp_path / 'day'}",
+    f"--output={tmp_path / 'out'}",
+    status=1,
+  )
+  assert "day/quality.json should lie elsewhere: the input" in said
+  assert [p.name for p in tmp_path.rglob("*")] == ["day", "a.tsv"]
 
 
 def test_shards_say_whether_they_have_labels(schema, rows, tmp_path):

@@ -239,6 +239,33 @@ def test_an_output_and_a_scratch_that_do_not_fit_are_told(
     )
 
 
+def test_marks_of_other_programs_change_no_byte(tmp_path):
+  (tmp_path / "day").mkdir()
+  (tmp_path / "day" / "a.tsv").write_text(_text(30))
+  found = []
+  for name in ("plain", "marked"):
+    _prepare(tmp_path / "day" / "*", tmp_path / name)
+    files = (p for p in (tmp_path / name).rglob("*") if p.is_file())
+    found.append({str(p.relative_to(tmp_path / name)): p for p in files})
+    del found[-1]["prepare.json"]  # which has times
+    for mark in ("_SUCCESS", ".a.crc", "empty.tsv"):
+      (tmp_path / "day" / mark).touch()
+  assert found[0].keys() == found[1].keys()
+  for name, path in found[0].items():
+    assert path.read_bytes() == found[1][name].read_bytes()
+
+
+def test_a_log_may_begin_in_the_middle_of_a_line(tmp_path):
+  text = "cut\t\n" + _text(30)
+  (tmp_path / "a.tsv").write_text(text)
+  found = _prepare(tmp_path / "a.tsv", tmp_path / "out", max_bad_fraction=0.1)
+  assert (found["rows_in"], found["rows_quarantined"]) == (31, 1)
+  kept = (tmp_path / "out" / "quarantine" / "lines.tsv").read_text()
+  assert kept.startswith(
+    f"{tmp_path / 'a.tsv'}\t1\t2 columns, expected 40\tcut"
+  )
+
+
 def test_an_input_that_changes_meanwhile_is_an_error(tmp_path, monkeypatch):
   (tmp_path / "a.tsv").write_text(_text(30))
   count = lines.count

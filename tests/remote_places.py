@@ -56,6 +56,11 @@ def read(base):
   return len(places.read_bytes(f"{base}/in/a.tsv"))
 
 
+def version(base):
+  """Tells whether a file is another one."""
+  return places.version(f"{base}/in/a.tsv")
+
+
 def read_none(base):
   """Reads what is not there."""
   return len(places.read_bytes(f"{base}/in/none"))

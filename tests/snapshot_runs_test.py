@@ -54,3 +54,12 @@ def test_a_file_is_no_snapshot(tmp_path):
   path.write_bytes(b"")
   with pytest.raises(InputError, match=r"a\.parquet should be a snapshot's"):
     snapshot_runs.predicted([path], "x", tmp_path)
+
+
+def test_predictions_are_not_written_over_their_examples(publish, tmp_path):
+  snapshots = [publish(tmp_path / name, 7, 1) for name in "ab"]
+  examples = tmp_path / "b-7.parquet"
+  examples.write_bytes(b"1\n")
+  with pytest.raises(InputError, match=r"b-7\.parquet should not be written"):
+    snapshot_runs.predicted(snapshots, str(examples), tmp_path)
+  assert examples.read_bytes() == b"1\n"

@@ -22,6 +22,7 @@ from typing import Any
 from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo import quarantine
+from ctr_codistill.criteo import records
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.preparing import ledger
@@ -41,6 +42,18 @@ _FOLDERS = (
   ledger.FOLDER,
 )
 _DELIVERED = (vocabularies.FOLDER, quarantine.FOLDER)
+
+
+def folders(output: str | os.PathLike) -> list[str]:
+  """Returns the folders of a job, whose files it may delete."""
+  return [os.path.join(output, name).rstrip("/") for name in ("", *_FOLDERS)]
+
+
+def files(output: str | os.PathLike) -> list[str]:
+  """Returns files that a job writes in each place where it writes any."""
+  names = (SUMMARY, os.path.join(TRAIN, records.MANIFEST), _UNFINISHED)
+  bad = os.fspath(quarantine.path(""))
+  return [os.path.join(output, name) for name in (*names, bad)]
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ by one, which holds its rows; so what is there is whole here as well, and a job
 that was killed goes on.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -17,13 +18,15 @@ from typing import Any
 
 from ctr_codistill import places
 from ctr_codistill.criteo.preparing import beam_stage
+from ctr_codistill.criteo.preparing import counting_pieces
+from ctr_codistill.criteo.raw import pieces as pieces_
 from ctr_codistill.criteo.raw.pieces import Piece
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import input_rows
 from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation.input_rows import Encoders
 from ctr_codistill.evaluation.input_rows import Rows
-from ctr_codistill.evaluation.inputs import Encoders
 from ctr_codistill.evaluation.inputs import RawInput
 from ctr_codistill.evaluation.plans import Plan
 from ctr_codistill.evaluation.plans import Task
@@ -47,15 +50,9 @@ def score(
     InputError: Beam is missing, an output that is no directory of all workers,
       or as `Input.read`.
   """
-  beam_stage.check()
-  if places.is_remote(plan.output):
-    raise InputError(
-      "with --runner the output should be a directory that all workers see, "
-      f"is {plan.output}"
-    )
   plan = _absolute(plan)
   bad = Bad(plan.source.rows, plan.task.max_bad_fraction, before=before)
-  with tempfile.TemporaryDirectory(dir=plan.output, prefix=".beam-") as aside:
+  with _aside(plan.output) as aside:
     stage = beam_stage.Stage(
       name="score",
       items=lambda: pieces,
@@ -63,7 +60,55 @@ def score(
       between=functools.partial(_inference, plan.task),
       write=functools.partial(_write, plan=plan),
     )
-    beam_stage.run(stage, flags, pathlib.Path(aside))
+    beam_stage.run(stage, flags, aside)
+
+
+def count(
+  found: RawInput,
+  pieces: Sequence[Piece],
+  *,
+  output: str,
+  flags: Sequence[str],
+) -> RawInput:
+  """Counts the lines of raw files; what `parts.run` takes.
+
+  Args:
+    found: the files, which workers see under the same paths.
+    pieces: of them.
+    output: a directory that workers see.
+    flags: Beam's.
+
+  Raises:
+    InputError: as `score`.
+  """
+  stage = beam_stage.Stage(
+    name="lines",
+    items=lambda: pieces,
+    work=functools.partial(counting_pieces.lines, header=found.layout.header),
+  )
+  with _aside(output) as aside:
+    said = beam_stage.run(stage, flags, aside)
+  done = sorted((Piece(**item["counted"]) for item in said), key=_number)
+  return dataclasses.replace(found, pieces=tuple(pieces_.numbered(done)))
+
+
+def _number(piece: Piece) -> int:
+  return piece.number
+
+
+@contextlib.contextmanager
+def _aside(output: str) -> Iterator[pathlib.Path]:
+  """Gives a directory that all workers see, and deletes it."""
+  beam_stage.check()
+  if places.is_remote(output):
+    raise InputError(
+      "with --runner the output should be a directory that all workers see, "
+      f"is {output}"
+    )
+  prefix = f"{places.ASIDE}beam-"
+  output = os.path.abspath(output)
+  with tempfile.TemporaryDirectory(dir=output, prefix=prefix) as aside:
+    yield pathlib.Path(aside)
 
 
 def _absolute(plan: Plan) -> Plan:

@@ -4,11 +4,16 @@ import dataclasses
 import itertools
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
+from ctr_codistill.criteo.encoding import Encoder
 from ctr_codistill.criteo.parsing import BadLine
+
+Encoders = Mapping[str, Encoder]
+"""What makes prepared rows of raw ones, by the fingerprint of its schema."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

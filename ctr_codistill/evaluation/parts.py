@@ -13,9 +13,14 @@ from ctr_codistill import stamped
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.quarantine import Quarantine
 from ctr_codistill.criteo.raw.pieces import Piece
+from ctr_codistill.evaluation import claims
+from ctr_codistill.evaluation import inputs
+from ctr_codistill.evaluation import jobs
 from ctr_codistill.evaluation import plans
 from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation.inputs import RawInput
+from ctr_codistill.evaluation.plans import Count
 from ctr_codistill.evaluation.plans import Plan
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.predict import Bad
@@ -55,39 +60,36 @@ def run(
     lambda rows: None
   ),
   score: Score | None = None,
+  count: Count | None = None,
 ) -> Done:
-  """Predicts what is not there yet.
+  """Predicts what is not there yet; no other job may write there meanwhile.
 
   Args:
     task: what shall be predicted.
     output: the directory, local or s3://; made if missing.
     overwrite: delete what another job left there.
-    threads: that parse and encode.
-    progress: of the number of rows makes what is called with rows newly done.
+    threads: that parse and encode, or count lines.
+    progress: of the number of rows, None while they are counted, makes what is
+      called with rows newly done.
     score: another way to write the files than by this process.
+    count: another way to count lines.
 
   Raises:
-    InputError: as `inputs.find`; another job's files are there; too many bad
-      lines.
+    InputError: as `plans.find` and `plans.begin`; another job is at work there;
+      too many bad lines.
   """
-  plan = plans.make(task, os.fspath(output), overwrite=overwrite)
-  for folder in plan.runs.values():
-    if not places.is_remote(folder):
-      stamped.sweep(folder)
-  missing = plan.missing()
-  numbers = {piece.number for piece in missing}
-  there = [p for p in plan.source.pieces if p.number not in numbers]
-  before, _ = _sums(plan, there)
-  moved = progress(plan.source.rows)
-  moved(sum(piece.lines for piece in there))
-  if missing and score:
-    score(plan, missing, before)
-  elif missing:
-    _score(plan, missing, before, threads=threads, progress=moved)
-  bad, rows = _sums(plan, plan.source.pieces)
-  # What workers found apart is judged here.
-  Quarantine(plan.source.rows, task.max_bad_fraction, None).note(bad, [])
-  return Done(plan.runs, rows, bad, len(plan.source.pieces), len(there))
+  output = os.fspath(output)
+
+  def counted(found: RawInput, pieces: Sequence[Piece]) -> RawInput:
+    return inputs.counted(
+      found, pieces, threads=threads, progress=progress(None)
+    )
+
+  found = plans.find(task, output)
+  with claims.claimed(output, os.path.join(output, claims.LOCK)):
+    plan = plans.begin(found, overwrite=overwrite, count=count or counted)
+    _sweep(plan)
+    return _done(plan, threads=threads, progress=progress, score=score)
 
 
 def write(plan: Plan, number: int, parts: Iterable[Scored]) -> int:
@@ -103,9 +105,44 @@ def write(plan: Plan, number: int, parts: Iterable[Scored]) -> int:
       for file, batch in zip(files, part.batches, strict=True):
         file.add(batch)
     if bad:
-      name = f"part-{number:05d}.tsv"
-      quarantine.write(os.path.join(plan.output, quarantine.FOLDER, name), bad)
+      # Of one file all; rows that other workers gave may come in any order.
+      bad.sort(key=lambda line: line.line)
+      quarantine.write(jobs.bad_lines(plan.output, number), bad)
   return files[0].rows
+
+
+def _done(
+  plan: Plan,
+  *,
+  threads: int,
+  progress: Callable[[int | None], Callable[[int], None]],
+  score: Score | None,
+) -> Done:
+  """Writes the files that are missing."""
+  missing = plan.missing()
+  numbers = {piece.number for piece in missing}
+  there = [p for p in plan.source.pieces if p.number not in numbers]
+  before, _ = _sums(plan, there)
+  moved = progress(plan.source.rows)
+  moved(sum(piece.lines for piece in there))
+  if missing and score:
+    score(plan, missing, before)
+  elif missing:
+    _score(plan, missing, before, threads=threads, progress=moved)
+  bad, rows = _sums(plan, plan.source.pieces)
+  # What workers found apart is judged here.
+  fraction = plan.task.max_bad_fraction
+  Quarantine(plan.source.rows, fraction, None).note(bad, [])
+  return Done(plan.runs, rows, bad, len(plan.source.pieces), len(there))
+
+
+def _sweep(plan: Plan) -> None:
+  """Deletes what a job that was killed left aside."""
+  if places.is_remote(plan.output):
+    return
+  own = os.path.dirname(jobs.bad_lines(plan.output, 0))
+  for folder in {plan.output, own, *plan.runs.values()}:
+    stamped.sweep(folder)
 
 
 def _score(

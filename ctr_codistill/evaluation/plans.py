@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -18,22 +19,24 @@ from typing import Any
 from ctr_codistill import keys
 from ctr_codistill import places
 from ctr_codistill import stamped
-from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo import records
-from ctr_codistill.criteo.raw import lines
+from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import pieces as pieces_
 from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.criteo.raw.pieces import Piece
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import inputs
+from ctr_codistill.evaluation import jobs
 from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation import predictions
 from ctr_codistill.evaluation.inputs import Input
+from ctr_codistill.evaluation.inputs import RawInput
 from ctr_codistill.evaluation.predict import Predictor
 from ctr_codistill.snapshots import Snapshot
 from ctr_codistill.trust.demands import Demands
 
-JOB = "job.json"
+Count = Callable[[RawInput, Sequence[Piece]], RawInput]
+"""Returns raw files with their pieces, whose lines it counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Task:
       every process that loads one reads it there.
     allowed_ops: that their graphs may have beside the usual ones.
     labelled: whether the input must have labels, which is told at the start.
+    sliced: of the kept columns those by which reports will cut the rows, which
+      must be of values, likewise.
   """
 
   snapshots: tuple[str, ...]
@@ -62,6 +67,7 @@ class Task:
   key_file: str = ""
   allowed_ops: tuple[str, ...] = ()
   labelled: bool = False
+  sliced: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
     for path in self.snapshots:
@@ -100,57 +106,94 @@ class Plan:
 
   def paths(self, number: int) -> list[str]:
     """Returns the files of a piece, one a snapshot."""
-    name = f"part-{number:05d}.parquet"
+    name = jobs.part(number)
     return [os.path.join(folder, name) for folder in self.runs.values()]
 
   def missing(self) -> list[Piece]:
-    """Returns the pieces of which a file is not there yet."""
-    there = [_names(folder) for folder in self.runs.values()]
+    """Returns the pieces of which a file is not there yet.
+
+    A file here that cannot be read, as a power cut leaves some, is deleted.
+    """
+    there = [jobs.names(folder) for folder in self.runs.values()]
     return [
       piece
       for piece in self.source.pieces
       if not all(
-        os.path.basename(path) in names
+        os.path.basename(path) in names and _is_whole(path)
         for path, names in zip(self.paths(piece.number), there)
       )
     ]
 
 
-def make(task: Task, output: str, *, overwrite: bool) -> Plan:
-  """Finds the input; begins the job's directory or goes on with it."""
-  names = comparison.names(task.snapshots)
-  folders = [name.replace("/", "-") for name in names]
-  runs = {name: os.path.join(output, name) for name in folders}
-  if len(runs) == 1:
-    runs = {folders[0]: output}
-  described = _described(task)
-  schemas = [predict.schema_of(path) for path in task.snapshots]
-  known = None if overwrite else _known(output, described)
-  source = inputs.find(
+def find(task: Task, output: str) -> Plan:
+  """Finds the input; changes nothing, and raw files are not cut yet.
+
+  Raises:
+    InputError: as `inputs.look`; no snapshot; it would write what it reads.
+  """
+  for path in task.snapshots:
+    stamped.facts(path)  # what is no snapshot is told first
+  source = inputs.look(
     task.source,
-    schemas,
+    [predict.schema_of(path) for path in task.snapshots],
     layout=task.layout,
     kept=task.kept,
+    sliced=task.sliced,
     labelled=task.labelled,
-    piece_bytes=task.piece_bytes,
-    known=known,
   )
+  plan = Plan(task, output, jobs.runs(output, task.snapshots), source)
+  bad = jobs.bad_lines(output, 0)
+  apart.check(
+    inputs.patterns(task.source),
+    files=[os.path.join(output, jobs.FILE), bad, *plan.paths(0)],
+    folders=[output, os.path.dirname(bad), *plan.runs.values()],
+  )
+  return plan
+
+
+def begin(
+  plan: Plan, *, overwrite: bool, count: Count = inputs.counted
+) -> Plan:
+  """Returns the plan with its pieces: begins the job, or goes on with it.
+
+  Args:
+    plan: as it was found.
+    overwrite: whether another job's files are deleted.
+    count: counts the lines of raw files; not done where they are known.
+
+  Raises:
+    InputError: as `jobs.known`.
+  """
+  described = _described(plan)
+  known = None if overwrite else jobs.known(plan.output, described)
+  source = plan.source
+  if isinstance(source, RawInput):
+    if known is None:
+      cut = inputs.cut(source, plan.task.piece_bytes)
+      source = count(source, cut)
+    else:
+      source = dataclasses.replace(source, pieces=tuple(known))
   if known is None:
-    _clear(output, list(runs.values()))
-    pieces = [dataclasses.asdict(piece) for piece in source.pieces]
-    text = json.dumps(described | {"pieces": pieces}, indent=1)
-    stamped.write_text(os.path.join(output, JOB), text + "\n")
-  return Plan(task, output, runs, source)
+    jobs.clear(plan.output, plan.runs.values())
+    jobs.begin(plan.output, described, source.pieces)
+  return dataclasses.replace(plan, source=source)
 
 
-def _described(task: Task) -> dict[str, Any]:
+def make(task: Task, output: str, *, overwrite: bool) -> Plan:
+  """Finds the input; begins the job's directory or goes on with it."""
+  return begin(find(task, output), overwrite=overwrite)
+
+
+def _described(plan: Plan) -> dict[str, Any]:
   """Returns what decides the bytes of the files, as JSON has it."""
-  if inputs.is_shards(task.source):
-    files = [os.path.join(task.source, records.MANIFEST)]
+  task, source = plan.task, plan.source
+  if isinstance(source, RawInput):
+    files = {path: places.version(path) for path in source.paths}
   else:
-    files = lines.find(task.source)
+    path = os.path.join(task.source, records.MANIFEST)
+    files = {path: records.digest(source.shards)}
   found = {
-    "input": {path: _size(path) for path in files},
+    "input": files,
     "snapshots": {path: _sum(path) for path in task.snapshots},
     "layout": task.layout and dataclasses.asdict(task.layout),
     "columns": task.kept,
@@ -159,54 +202,18 @@ def _described(task: Task) -> dict[str, Any]:
   return json.loads(json.dumps(found))
 
 
-def _known(output: str, described: dict[str, Any]) -> list[Piece] | None:
-  """Returns the pieces of the job that was begun; None where none was.
-
-  Raises:
-    InputError: it is another one, or there are other things.
-  """
-  path = os.path.join(output, JOB)
+def _is_whole(path: str) -> bool:
+  """Tells whether a file of predictions has its end; deletes it otherwise."""
+  if places.is_remote(path):  # there all are
+    return True
   try:
-    found = json.loads(places.read_bytes(path))
-  except FileNotFoundError:
-    if _names(output):
-      raise InputError(
-        f"{output} should be new, empty or a job's directory, has other files"
-      ) from None
-    return None
-  pieces = found.pop("pieces")
-  for name, value in described.items():
-    if found.get(name) != value:
-      raise InputError(
-        f"{output} is another job's: its {name} should be {value}, is "
-        f"{found.get(name)}; another --output, or --overwrite, begins anew"
-      )
-  return [Piece(**piece) for piece in pieces]
-
-
-def _clear(output: str, folders: Sequence[str]) -> None:
-  """Deletes the files that a job leaves, and no others; its note first."""
-  for name in {JOB} & _names(output):
-    places.remove(os.path.join(output, name))
-  for folder in {*folders, os.path.join(output, quarantine.FOLDER)}:
-    for name in _names(folder):
-      if name.startswith("part-") and name.endswith((".parquet", ".tsv")):
-        places.remove(os.path.join(folder, name))
-
-
-def _names(folder: str) -> set[str]:
-  try:
-    return set(places.names(folder))
-  except FileNotFoundError:
-    return set()
-
-
-def _size(path: str) -> int:
-  with places.open_bytes(path) as file:
-    return file.seek(0, os.SEEK_END)
+    predictions.count(path)
+  except InputError:
+    places.remove(path)
+    return False
+  return True
 
 
 def _sum(snapshot: str) -> str:
-  stamped.facts(snapshot)
   manifest = pathlib.Path(snapshot, stamped.MANIFEST).read_bytes()
   return hashlib.sha256(manifest).hexdigest()

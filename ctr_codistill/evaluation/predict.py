@@ -6,6 +6,7 @@ Rows are parsed and encoded once, however many snapshots predict them, by
 threads beside the models.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ctr_codistill import places
 from ctr_codistill import snapshots
 from ctr_codistill import tensors
 from ctr_codistill.criteo import encoding
@@ -25,17 +27,20 @@ from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.parsing import BadLine
 from ctr_codistill.criteo.quarantine import Quarantine
+from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.criteo.raw.pieces import Piece
 from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import claims
 from ctr_codistill.evaluation import input_rows
 from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import predictions
+from ctr_codistill.evaluation.input_rows import Encoders
 from ctr_codistill.evaluation.input_rows import Rows
-from ctr_codistill.evaluation.inputs import Encoders
 from ctr_codistill.evaluation.inputs import Input
 from ctr_codistill.evaluation.metrics import Quality
+from ctr_codistill.evaluation.prediction_writer import Writer
 from ctr_codistill.evaluation.predictions import Batch
 from ctr_codistill.snapshots import Snapshot
 
@@ -164,16 +169,17 @@ def run(
 
   Raises:
     InputError: no input, one that does not fit the model's feature spec, too
-      many bad lines, or `output` is a directory.
+      many bad lines; `output` is a directory, of the input, or another job's.
   """
   if pathlib.Path(output).is_dir():
     raise InputError(f"output should be a file, {output} is a directory")
+  apart.check(inputs.patterns(source), [output])
   found = source
   if isinstance(source, str):
     found = inputs.find(source, [predictor.schema], layout=layout, kept=kept)
   bad = Bad(found.rows, max_bad_fraction)
   quality = Quality.empty()
-  with predictions.writing(output) as file:
+  with _writing(output) as file:
     parts = scored([predictor], found, found.pieces, bad=bad, threads=threads)
     for (batch,) in (part.batches for part in parts):
       if batch.label is not None:
@@ -182,6 +188,16 @@ def run(
       progress(len(batch))
   known = quality if quality.examples else None
   return Summary(file.rows, tuple(bad.lines), known)
+
+
+@contextlib.contextmanager
+def _writing(output: str | os.PathLike) -> Iterator[Writer]:
+  """Opens a file that no other job writes; deletes what a killed one left."""
+  folder, name = os.path.split(os.fspath(output))
+  with claims.claimed(output, os.path.join(folder, f".{name}{claims.LOCK}")):
+    places.sweep(output)
+    with predictions.writing(output) as file:
+      yield file
 
 
 def count(

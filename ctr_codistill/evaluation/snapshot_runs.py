@@ -39,10 +39,11 @@ def predicted(
     progress: of the runs' names makes what is called with rows newly done.
 
   Raises:
-    InputError: a path is no snapshot, they have other features, or as
-      `predict.run`.
+    InputError: a path is no snapshot, they have other features, a file that
+      would be written is of the examples, or as `predict.run`.
   """
   # Files of predictions need no TensorFlow; its import takes seconds.
+  from ctr_codistill.criteo.raw import apart
   from ctr_codistill.evaluation import inputs
   from ctr_codistill.evaluation import predict
   from ctr_codistill.evaluation import predictions
@@ -55,6 +56,7 @@ def predicted(
   files = [
     os.path.join(folder, name.replace("/", "-") + ".parquet") for name in names
   ]
+  apart.check(inputs.patterns(examples), files)
   models = [predict.Predictor(Snapshot(path, demands)) for path in snapshots]
   source = inputs.find(
     examples,

@@ -132,7 +132,7 @@ def write(
     raise InputError(f"rows to make should be at least 1, is {stop - start}")
   if threads < 1:
     raise InputError(f"threads should be at least 1, is {threads}")
-  if truth is not None and pathlib.Path(truth) == pathlib.Path(path):
+  if truth is not None and os.path.realpath(truth) == os.path.realpath(path):
     raise InputError(f"truth should be another file than the rows, is {truth}")
   found = Truth.empty()
   compress = os.fspath(path).endswith(".gz")
@@ -212,7 +212,7 @@ def _aside(path: str | os.PathLike) -> Iterator[IO[bytes]]:
   except OSError as error:
     raise InputError(f"{path} cannot be written: {error.strerror}") from None
   try:
-    with file:
+    with places.naming(path), file:
       yield file
     os.replace(aside, path)
   except BaseException:

@@ -21,6 +21,7 @@ from ctr_codistill.criteo.preparing.job import Job
 from ctr_codistill.criteo.preparing.job import Options
 from ctr_codistill.criteo.preparing.job import Progress
 from ctr_codistill.criteo.preparing.ledger import Ledger
+from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import layouts
 from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.raw.layouts import Layout
@@ -57,12 +58,19 @@ def prepare(
     engine: that runs the passes; `None` is this process.
 
   Raises:
-    InputError: inputs missing, empty, broken or without labels; too many bad
+    InputError: inputs missing, empty, broken, without labels, or where the
+      output will be; too many bad
       lines; no row left for training or validation; an output in use, complete
       or of another job; a disk that is full, a store that is out of reach.
   """
   remote = _remote(output, scratch)
   paths = lines.find(inputs)
+  for folder in filter(None, (output, scratch)):
+    apart.check(
+      [inputs] if isinstance(inputs, str) else inputs,
+      files=prepared.files(folder),
+      folders=prepared.folders(folder),
+    )
   layout = layouts.detect(paths, layout)
   if not layout.has_label:
     raise InputError(

@@ -18,15 +18,34 @@ from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.errors import InputError
 
 
-def check(paths: Sequence[str], layout: Layout) -> None:
-  """Raises InputError for the first kept column that a file lacks."""
+def check(
+  paths: Sequence[str], layout: Layout, sliced: Sequence[str] = ()
+) -> None:
+  """Looks at the kept columns before they are read.
+
+  Args:
+    paths: of the files.
+    layout: of their columns.
+    sliced: names of kept columns by which rows are to be cut.
+
+  Raises:
+    InputError: for the first one that a file lacks, or that holds no values to
+      cut by.
+  """
   for path in paths if layout.kept else ():
     is_parquet = lines.is_parquet(path)
-    names = parquet.columns(path) if is_parquet else layout.names
+    types = parquet.types(path) if is_parquet else layout.read_types
+    names = types if is_parquet else layout.names
     for name in layout.kept:
       if name not in names:
         raise InputError(
           f"{path} should have a column {name!r}, has {', '.join(names)}"
+        )
+    for name in sliced:
+      if pa.types.is_nested(types[name]):
+        raise InputError(
+          f"{path}: column {name!r} should hold one value a row to cut slices "
+          f"by, holds {types[name]}"
         )
 
 

@@ -1,11 +1,13 @@
 """Which columns raw logs have: Criteo's, or those that a small file says.
 
 Logs for training carry the label, logs to be scored may carry none: that is
-told by the width of the first line, by the header, or by a parquet's columns.
+told by the width of the first lines, by the header, or by a parquet's columns.
 """
 
+import collections
 import dataclasses
 import functools
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -99,14 +101,16 @@ def detect(paths: Sequence[str], wanted: Layout) -> Layout:
   """Returns the layout of the files: with the label or without.
 
   Args:
-    paths: the files; the first one's first line must be of the right width.
+    paths: the files; of a text, the width that most of its first lines have
+      counts, so that one may begin with a bad line.
     wanted: what they should hold; with a header its order is the header's.
 
   Raises:
     InputError: a file lacks a column, has an unknown one, or another width than
-      the first; or as `lines.blocks`.
+      the first; no file has lines of the right width; or as `lines.blocks`.
   """
   found: Layout | None = None
+  first = ""
   for path in paths:
     if lines.is_parquet(path):
       has_label = _by_names(path, parquet.columns(path), wanted, others=True)
@@ -114,14 +118,20 @@ def detect(paths: Sequence[str], wanted: Layout) -> Layout:
     elif wanted.header:
       here = _by_header(path, wanted)
     else:
-      here = _by_width(path, wanted, found is None)
+      here = _by_width(path, wanted)
     if found is None:
-      found = here
+      found, first = here, path
     elif here is not None and here != found:
       raise InputError(
-        f"{path}:1 should have {_counted(found)} as {paths[0]} has, has "
+        f"{path}:1 should have {_counted(found)} as {first} has, has "
         f"{_counted(here)}"
       )
+  if found is None:
+    full, bare = _both(wanted)
+    raise InputError(
+      f"{paths[0]}:1 should have {full.columns} columns, or {bare.columns} "
+      f"without the label, has {next(_widths(paths[0], wanted))}"
+    )
   return found
 
 
@@ -153,20 +163,27 @@ def _counted(layout: Layout) -> str:
   return f"{layout.columns} columns{names}"
 
 
-def _by_width(path: str, wanted: Layout, first: bool) -> Layout | None:
-  """Returns the layout of a text, None where a later one's begins badly."""
-  width = lines.first_line(path).count(wanted.delimiter.encode()) + 1
-  full = dataclasses.replace(wanted, has_label=True)
-  bare = dataclasses.replace(wanted, has_label=False)
-  for layout in (full, bare):
-    if width == layout.columns:
-      return layout
-  if first:
-    raise InputError(
-      f"{path}:1 should have {full.columns} columns, or {bare.columns} without "
-      f"the label, has {width}"
-    )
-  return None
+def _by_width(path: str, wanted: Layout) -> Layout | None:
+  """Returns the layout of a text; None where none of its first lines fits."""
+  by_width = {layout.columns: layout for layout in _both(wanted)}
+  fitting = (width for width in _widths(path, wanted) if width in by_width)
+  # Of as many the one that came first.
+  most = collections.Counter(fitting).most_common(1)
+  return by_width[most[0][0]] if most else None
+
+
+def _both(wanted: Layout) -> tuple[Layout, Layout]:
+  """Returns the layout with the label, and without."""
+  return (
+    dataclasses.replace(wanted, has_label=True),
+    dataclasses.replace(wanted, has_label=False),
+  )
+
+
+def _widths(path: str, wanted: Layout) -> Iterator[int]:
+  """Yields how many columns each of a text's first lines has."""
+  for line in lines.first_lines(path):
+    yield line.count(wanted.delimiter.encode()) + 1
 
 
 def _by_header(path: str, wanted: Layout) -> Layout:

@@ -6,6 +6,8 @@ row of a parquet file counts as a line.
 """
 
 import dataclasses
+import functools
+import logging
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -20,10 +22,15 @@ from ctr_codistill.criteo.raw import files
 from ctr_codistill.criteo.raw import parquet
 from ctr_codistill.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 22
 LONGEST_LINE = 1 << 24
 """Bytes; more without a newline is no log, and must not fill the memory."""
 BOM = b"\xef\xbb\xbf"
+BAD_LINES = ".quarantine.tsv"
+"""How a file's name ends where a job keeps bad lines beside its output."""
+_SHOWN = 3
+"""Files that are named of those that are left out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +57,14 @@ class Block:
 def find(patterns: str | Sequence[str]) -> list[str]:
   """Returns the files that match, sorted within each pattern.
 
+  What else a pattern matches is left out, and said: folders, names that begin
+  with `_` or `.` (marks and sums that other programs leave), what scoring jobs
+  keep of bad lines, files without a row. A file that is named itself is never
+  left out.
+
   Raises:
-    InputError: a pattern that matches nothing, a directory, or a place that
-      does not answer.
+    InputError: a pattern that matches no file with rows, a directory, or a
+      place that does not answer.
   """
   patterns = [patterns] if isinstance(patterns, str) else patterns
   found = []
@@ -63,13 +75,56 @@ def find(patterns: str | Sequence[str]) -> list[str]:
       raise InputError(f"input {error}") from None
     if not paths:
       raise InputError(f"input {pattern!r} matches no file")
-    found += paths
+    found += _logs(paths, pattern) if places.is_pattern(pattern) else paths
   for path in found:
     if os.path.isdir(path):
       raise InputError(f"input {path} should be a file, is a directory")
   if not found:
     raise InputError("there should be an input, there is none")
   return found
+
+
+def _logs(paths: Sequence[str], pattern: str) -> list[str]:
+  """Returns those of the paths that `pattern` matches which can hold rows."""
+  reasons = {path: _no_log(path, pattern) for path in paths}
+  found = [path for path in paths if not reasons[path]]
+  if len(found) == len(paths):
+    return found
+  skipped = [f"{path} ({why})" for path, why in reasons.items() if why]
+  more = ", ..." if len(skipped) > _SHOWN else ""
+  shown = ", ".join(skipped[:_SHOWN]) + more
+  if not found:
+    raise InputError(f"input {pattern!r} matches no file with rows: {shown}")
+  _tell(f"input {pattern!r}: {len(skipped)} of {len(paths)} skipped: {shown}")
+  return found
+
+
+def _no_log(path: str, pattern: str) -> str:
+  """Returns why a file that `pattern` matches holds no rows; "" if it may."""
+  if is_marked(path, pattern):
+    return f"begins with {os.path.basename(path)[0]}"
+  if path.endswith(BAD_LINES):
+    return "bad lines of a job"
+  # A store lists folders as well, of which nothing can be read.
+  is_remote = places.is_remote(path)
+  if not places.is_file(path) if is_remote else os.path.isdir(path):
+    return "a folder"
+  if is_parquet(path):
+    return "" if parquet.rows(path) else "no row"
+  with files.named(path), files.open_text(path) as file:
+    return "" if file.read(len(BOM) + 1).removeprefix(BOM) else "empty"
+
+
+@functools.lru_cache
+def _tell(message: str) -> None:
+  """Says something once: a job may look for its files more than once."""
+  _LOG.warning("%s", message)
+
+
+def is_marked(path: str, pattern: str) -> bool:
+  """Tells whether a name says "no log", and `pattern` does not begin so."""
+  first, wanted = (os.path.basename(p)[:1] for p in (path, pattern))
+  return first in ("_", ".") and first != wanted
 
 
 def count(
@@ -151,8 +206,18 @@ def first_line(path: str) -> bytes:
   Raises:
     InputError: as `blocks`.
   """
+  return next(first_lines(path))
+
+
+def first_lines(path: str) -> Iterator[bytes]:
+  """Yields the lines of a text's first 64 KiB without their ends, at least one.
+
+  Raises:
+    InputError: as `blocks`.
+  """
   text = next(_whole_lines(path, _chunks(path, 1 << 16)))
-  return text.split(b"\n", 1)[0].removesuffix(b"\r")
+  for line in text.removesuffix(b"\n").split(b"\n"):
+    yield line.removesuffix(b"\r")
 
 
 def is_parquet(path: str) -> bool:

@@ -29,6 +29,12 @@ def columns(path: str) -> tuple[str, ...]:
     return tuple(file.schema_arrow.names)
 
 
+def types(path: str) -> dict[str, pa.DataType]:
+  """Returns the types of the columns by their names; raises as `columns`."""
+  with _opened(path) as file:
+    return {field.name: field.type for field in file.schema_arrow}
+
+
 def rows(path: str) -> int:
   """Returns the number of rows; raises as `columns`."""
   with _opened(path) as file:

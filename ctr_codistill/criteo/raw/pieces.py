@@ -6,12 +6,17 @@ file, so that one is a piece, and so is a parquet file.
 """
 
 import dataclasses
+import functools
 import os
+import threading
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import BinaryIO
 
 from ctr_codistill import places
+from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo.raw import files
 from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.raw.lines import Block
@@ -77,13 +82,49 @@ def numbered(pieces: Sequence[Piece]) -> list[Piece]:
   return found
 
 
-def counted(piece: Piece, *, header: bool = False) -> Piece:
+def counted(
+  piece: Piece,
+  *,
+  header: bool = False,
+  progress: Callable[[int], None] = lambda rows: None,
+) -> Piece:
   """Returns a piece with the number of its lines; raises as `blocks`."""
   if piece.stop is None:
-    count = lines.count([piece.path], header=header)
-  else:
-    count = sum(block.lines for block in blocks(piece))
+    count = lines.count([piece.path], progress, header=header)
+    return dataclasses.replace(piece, lines=count)
+  count = 0
+  for block in blocks(piece):
+    count += block.lines
+    progress(block.lines)
   return dataclasses.replace(piece, lines=count)
+
+
+def all_counted(
+  pieces: Iterable[Piece],
+  *,
+  header: bool = False,
+  threads: int = 2,
+  progress: Callable[[int], None] = lambda rows: None,
+) -> list[Piece]:
+  """Returns all pieces, counted by threads and numbered.
+
+  Args:
+    pieces: of all files, in order.
+    header: whether the first line of each text is none.
+    threads: that count, each one piece at a time.
+    progress: called with the number of lines newly seen, by one at a time.
+
+  Raises:
+    InputError: as `blocks`.
+  """
+  alone = threading.Lock()
+
+  def said(rows: int) -> None:
+    with alone:
+      progress(rows)
+
+  count = functools.partial(counted, header=header, progress=said)
+  return numbered(list(parallel.in_order(count, pieces, threads)))
 
 
 def blocks(
