@@ -4,12 +4,13 @@ A server that polls OUTPUT finds the version complete or not at all, and takes
 the highest number. Beside the model lie warm-up requests, a model card and
 `export.json`. What each is, and how a server is set up: docs/serving.md.
 
-  python -m pipelines.export --snapshot=RUN/exchange/group-0/460 --output=clicks
+  python -m pipelines.export --snapshot=RUN/exchange/group-0/STEP \\
+    --output=clicks
 
 With --promote it takes the place of the version before only if it is not worse
 on the rows of --on, and within the limits of --gate: else the status is 2.
 
-  python -m pipelines.export --snapshot=RUN/exchange/group-0/460 \\
+  python -m pipelines.export --snapshot=RUN/exchange/group-0/STEP \\
     --output=clicks --promote --on=DATA/validation --gate=limits.toml --keep=3
   python -m pipelines.export --output=clicks --back
 

@@ -22,6 +22,7 @@ from ctr_codistill.evaluation.churn import facts
 from ctr_codistill.evaluation.churn import gate
 from ctr_codistill.evaluation.churn import limitable
 from ctr_codistill.evaluation.churn import report as churn_report
+from ctr_codistill.evaluation.parts import Done
 from ctr_codistill.evaluation.plans import Task
 from ctr_codistill.evaluation.quality import report as quality_report
 from ctr_codistill.exporting import exports
@@ -122,11 +123,14 @@ def run(
   night: Night,
   *,
   threads: int = 2,
-  progress: Callable[[int | None], Callable[[int], None]] = lambda rows: (
-    lambda rows: None
-  ),
+  score: Callable[[Task, str], Done] = parts.run,
 ) -> Mapping[str, Any]:
   """Scores, compares, judges and promotes; returns what `night.json` says.
+
+  Args:
+    night: what it works on.
+    threads: that sum what was predicted.
+    score: predicts a task into a directory.
 
   Raises:
     InputError: as `parts.run`; the day has no labels; a limit on what the
@@ -136,13 +140,13 @@ def run(
   predictions = night.output / "predictions"
   if not (night.output / NOTE).exists():
     # What is wrong is said here, before a note binds the next try.
-    plans.make(task, str(predictions), overwrite=False)
+    plans.find(task, str(predictions))
     stamped.write_json(night.output / NOTE, _begin(night))
   note = _read(night.output / NOTE)
   _check(night.output, note, "input", task.source)
   if "promoted" in note:
     return note
-  done = parts.run(task, predictions, threads=threads, progress=progress)
+  done = score(task, str(predictions))
   figures = quality_report.of(done.runs, night.slices, threads=threads)
   quality_report.write(figures, night.output / "quality")
   judged = _judged(night, list(done.runs.values()))

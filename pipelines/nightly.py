@@ -23,7 +23,6 @@ from pipelines import command
 from pipelines import demanded
 from pipelines import night
 from pipelines import scoring_flags
-from pipelines.bars import Bars
 
 REFUSED = 2
 """The exit status where a limit is broken."""
@@ -76,12 +75,9 @@ def main() -> int:
     scoring_flags.slices(),
     _CANDIDATE.value,
   )
-  with Bars() as bars:
-    ended = night.run(
-      tonight,
-      threads=scoring_flags.threads(),
-      progress=lambda rows: bars("predict", rows),
-    )
+  ended = night.run(
+    tonight, threads=scoring_flags.threads(), score=scoring_flags.scored
+  )
   print("\n".join(ended["verdicts"] or ["nothing was served before"]))
   print(f"promoted: {ended['promoted'] or 'no'}; {output / night.NOTE}")
   return 0 if ended["promoted"] else REFUSED

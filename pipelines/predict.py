@@ -4,7 +4,7 @@ The files have `example` (int64, the row's number in the input), `probability`,
 where the input has it `label`, and the columns of --columns, in the order of
 the input. Raw files may lack the label column, as those of a scoring job do.
 
-  python -m pipelines.predict --snapshot=RUN/exchange/group-0/460 \\
+  python -m pipelines.predict --snapshot=RUN/exchange/group-0/STEP \\
     --input='day_8.tsv.gz' --output=predictions.parquet
 
 A large job writes a directory, and goes on where it was if it is started again;
@@ -14,9 +14,7 @@ of several snapshots each has its own there: docs/batch.md.
     --columns=site,hour --report=report --output=predictions
 """
 
-import functools
 import os
-import shlex
 
 from absl import flags
 
@@ -25,10 +23,8 @@ from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import lines
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import beam_parts
 from ctr_codistill.evaluation import comparison
 from ctr_codistill.evaluation import inputs
-from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation.inputs import RawInput
 from ctr_codistill.evaluation.plans import Task
@@ -41,7 +37,7 @@ from pipelines.bars import Bars
 _SNAPSHOT = flags.DEFINE_list(
   "snapshot",
   None,
-  "directory of a snapshot, such as RUN/exchange/group-0/460; or several with "
+  "directory of a snapshot, such as RUN/exchange/group-0/STEP; or several with "
   "commas between, for one pass over the input",
 )
 _OUTPUT = flags.DEFINE_string(
@@ -58,15 +54,6 @@ _REPORT = flags.DEFINE_string(
 )
 _OVERWRITE = flags.DEFINE_boolean(
   "overwrite", False, "delete the files of another job in the directory first"
-)
-_RUNNER = flags.DEFINE_string(
-  "runner",
-  None,
-  "predicts under Apache Beam (requirements-beam.txt, docs/beam.md), into a "
-  "directory that all workers see",
-)
-_BEAM_OPTIONS = flags.DEFINE_multi_string(
-  "beam_options", [], "options for --runner, as Beam writes them"
 )
 flags.adopt_module_key_flags(scoring_flags)
 command.require("snapshot", "input", "output")
@@ -104,7 +91,7 @@ def _one_file(task: Task) -> dict[str, str]:
       f"--output should be a directory for {len(task.snapshots)} snapshots, is "
       f"{_OUTPUT.value}"
     )
-  if _RUNNER.value:
+  if scoring_flags.is_elsewhere():
     raise InputError(
       f"--output should be a directory with --runner, is {_OUTPUT.value}"
     )
@@ -147,26 +134,7 @@ def _one_file(task: Task) -> dict[str, str]:
 
 def _directory(task: Task) -> dict[str, str]:
   """Predicts into a directory; returns each snapshot's by its name."""
-  score = count = None
-  if _RUNNER.value:
-    options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
-    beam_flags = [f"--runner={_RUNNER.value}", *options]
-    score = functools.partial(beam_parts.score, flags=beam_flags)
-    count = functools.partial(
-      beam_parts.count, output=_OUTPUT.value, flags=beam_flags
-    )
-  with Bars() as bars:
-    done = parts.run(
-      task,
-      _OUTPUT.value,
-      overwrite=_OVERWRITE.value,
-      threads=scoring_flags.threads(),
-      progress=lambda rows: bars(
-        "count lines" if rows is None else "predict", rows
-      ),
-      score=score,
-      count=count,
-    )
+  done = scoring_flags.scored(task, _OUTPUT.value, overwrite=_OVERWRITE.value)
   for folder in done.runs.values():
     print(f"{done.rows:,} rows predicted: {folder}, {done.parts} files")
   if done.found:

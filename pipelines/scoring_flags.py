@@ -3,7 +3,9 @@
 Both score in the same way, so that a night is a job that could be run by hand.
 """
 
+import functools
 import pathlib
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
@@ -13,11 +15,15 @@ from ctr_codistill import stamped
 from ctr_codistill.codistill import exchange
 from ctr_codistill.criteo.raw import layout_files
 from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation import beam_parts
+from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predict
+from ctr_codistill.evaluation.parts import Done
 from ctr_codistill.evaluation.plans import Task
 from pipelines import cache
 from pipelines import command
 from pipelines import demanded
+from pipelines.bars import Bars
 
 _INPUT = flags.DEFINE_string(
   "input",
@@ -56,6 +62,15 @@ _MAX_BAD_FRACTION = flags.DEFINE_float(
   "share of raw lines that may be bad; more end the job",
   lower_bound=0,
   upper_bound=1,
+)
+_RUNNER = flags.DEFINE_string(
+  "runner",
+  None,
+  "predicts under Apache Beam (requirements-beam.txt, docs/beam.md), into a "
+  "directory that all workers see",
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+  "beam_options", [], "options for --runner, as Beam writes them"
 )
 flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
@@ -122,3 +137,39 @@ def slices() -> tuple[str, ...]:
 def threads() -> int:
   """Returns how many threads parse, 1 or more."""
   return _THREADS.value
+
+
+def is_elsewhere() -> bool:
+  """Tells whether Beam's workers score."""
+  return bool(_RUNNER.value)
+
+
+def scored(task: Task, output: str, *, overwrite: bool = False) -> Done:
+  """Scores into a directory, here or by --runner, and shows how far it is.
+
+  Args:
+    task: what shall be predicted.
+    output: the directory.
+    overwrite: delete what another job left there.
+
+  Raises:
+    InputError: as `parts.run`.
+  """
+  score = count = None
+  if is_elsewhere():
+    options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
+    own = [f"--runner={_RUNNER.value}", *options]
+    score = functools.partial(beam_parts.score, flags=own)
+    count = functools.partial(beam_parts.count, output=output, flags=own)
+  with Bars() as bars:
+    return parts.run(
+      task,
+      output,
+      overwrite=overwrite,
+      threads=threads(),
+      progress=lambda rows: bars(
+        "count lines" if rows is None else "predict", rows
+      ),
+      score=score,
+      count=count,
+    )

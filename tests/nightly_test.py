@@ -174,7 +174,7 @@ def test_nights_promote_what_is_better_and_refuse_what_is_not(made, tmp_path):
       f"--serving={clicks}",
       f"--input={made.day(3)}",
       f"--gate={limits}",
-      *("--columns=C9", "--slices=C9"),
+      *("--columns=C9", "--slices=C9", "--runner=DirectRunner"),
       f"--output={tmp_path / '3'}",
     ],
     cwd=ROOT,

@@ -30,7 +30,7 @@ def predicted(
   In one pass: examples are read, parsed and encoded once.
 
   Args:
-    snapshots: directories, such as RUN/exchange/group-0/460.
+    snapshots: directories, such as RUN/exchange/group-0/STEP.
     examples: raw files, or a directory of shards, as `predict.run` takes.
     folder: for the files; made if missing, and what is there is replaced.
     layout: of raw files; None is Criteo's form with the models' features.
