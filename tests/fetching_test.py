@@ -73,7 +73,7 @@ def test_a_copy_that_broke_off_goes_on(source, tmp_path, flip):
   flip(last)
   with pytest.raises(InputError, match=r"00002.rows: block 4 should have the"):
     fetching.fetch(str(source), tmp_path / "cache")
-  (target,) = (tmp_path / "cache").iterdir()
+  (target,) = (tmp_path / "cache").glob("[!.]*")
   found = sorted(path.name for path in (target / "train").iterdir())
   assert found == ["shard-00000.rows", "shard-00001.rows"]
   flip(last)
@@ -99,7 +99,7 @@ def test_damage_is_named_and_not_copied(source, tmp_path, flip, name, said):
   flip(source / name)
   with pytest.raises(InputError, match=f"clicks/{name}: {said}"):
     fetching.fetch(str(source), tmp_path / "cache")
-  (target,) = (tmp_path / "cache").iterdir()
+  (target,) = (tmp_path / "cache").glob("[!.]*")
   assert not (target / name).exists()
   assert not (target / layout.SUMMARY).exists()
 
@@ -125,7 +125,7 @@ def test_a_source_that_changes_meanwhile_is_an_error(source, tmp_path):
 
   with pytest.raises(InputError, match=r"clicks changed while it was read"):
     fetching.fetch(str(source), tmp_path / "cache", progress)
-  (target,) = (tmp_path / "cache").iterdir()
+  (target,) = (tmp_path / "cache").glob("[!.]*")
   assert not (target / "train" / records.MANIFEST).exists()
 
 

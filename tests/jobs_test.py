@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ctr_codistill import locks
 from ctr_codistill import places
 from ctr_codistill.criteo.preparing.shard_writer import ShardWriter
 from ctr_codistill.criteo.raw import pieces
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import claims
 from ctr_codistill.evaluation import parts
 from ctr_codistill.evaluation import predict
 from ctr_codistill.evaluation import predictions
@@ -110,13 +110,13 @@ def test_two_jobs_do_not_write_in_one_output(
     parts._score(plan, missing, before, threads=1, progress=lambda rows: None)
 
   assert parts.run(task, output, score=score).rows == ROWS
-  assert not list(tmp_path.rglob(f"*{claims.LOCK}"))
+  assert not list(tmp_path.rglob(f"*{locks.FILE}"))
   # What a killed job left keeps nobody out.
-  (output / claims.LOCK).touch()
+  (output / locks.FILE).touch()
   assert parts.run(task, output).found == 4
   file = tmp_path / "p.parquet"
   with (
-    claims.claimed(file, str(tmp_path / f".p.parquet{claims.LOCK}")),
+    locks.claimed(file, str(tmp_path / f".p.parquet{locks.FILE}")),
     pytest.raises(InputError, match=r"p.parquet is in use"),
   ):
     predict.run(predictor, str(day / "a.tsv"), file)
@@ -216,7 +216,7 @@ def test_what_a_killed_job_left_aside_is_swept(
   asides = [output / f".tmp-{name}-0123abcd" for name in ("job.json", "beam")]
   for path in asides:
     places.write_bytes(path, b"torn")
-  (output / claims.LOCK).touch()
+  (output / locks.FILE).touch()
   parts.run(_task(day, snapshots), output)
   asides.append(output / "quarantine" / ".tmp-part-00000.tsv-0123abcd")
   places.write_bytes(asides[-1], b"torn")

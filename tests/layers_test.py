@@ -20,6 +20,7 @@ RANKS = {
   "fields": 0,
   "graph_ops": 0,
   "keys": 0,
+  "locks": 0,
   "manifests": 0,
   "method_config": 0,
   "model_config": 0,

@@ -8,7 +8,6 @@ stale, and one that broke off goes on.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -16,6 +15,7 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
+from ctr_codistill import locks
 from ctr_codistill import places
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import prepared
@@ -88,7 +88,7 @@ def _copy(
     target = pathlib.Path(cache, f"{name}-{digest}")
     target.mkdir(parents=True, exist_ok=True)
     _LOG.info("%s is read from its copy, %s", source, target)
-    with _alone(target):
+    with locks.alone(target.parent / f".{target.name}{locks.FILE}"):
       yield stamp, target
   except FileNotFoundError as error:
     raise InputError(
@@ -96,17 +96,6 @@ def _copy(
     ) from None
   except OSError as error:
     raise InputError(places.said(error, cache)) from None
-
-
-@contextlib.contextmanager
-def _alone(directory: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process is here; the system ends a dead one's turn."""
-  folder = os.open(directory, os.O_RDONLY)
-  try:
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    yield
-  finally:
-    os.close(folder)
 
 
 def _fetch_features(source: str, target: pathlib.Path) -> None:

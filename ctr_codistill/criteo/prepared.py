@@ -9,7 +9,6 @@ says the same. Shards leave it one by one, the rest at the end.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+from ctr_codistill import locks
 from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo import quarantine
@@ -87,19 +87,11 @@ def claim(
   job = json.loads(json.dumps(job))
   if work.exists() and not work.is_dir():
     raise InputError(f"output {work} should be a directory, is a file")
-  try:
-    work.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(f"output {work}: {error.strerror}") from None
-  with _locked(work):
+  with locks.claimed(work, os.path.join(work, locks.FILE)):
     try:
       found = _claim(output, work, job, overwrite=overwrite)
     except OSError as error:
       raise InputError(f"output {places.said(error, output)}") from None
-    finally:
-      if scratch:  # that was refused should not stay behind
-        with contextlib.suppress(OSError):
-          work.rmdir()
     yield found
 
 
@@ -171,6 +163,7 @@ def _refuse_foreign(directory: str) -> None:
   except FileNotFoundError:
     return
   names = {name for name in found if not name.startswith(stamped.ASIDE)}
+  names.discard(locks.FILE)  # ours, or of a job that was killed
   if names and not names & {SUMMARY, _UNFINISHED}:
     raise InputError(
       f"output {directory} should be empty or a prepared directory, "
@@ -250,19 +243,3 @@ def _tidy(output: str, work: pathlib.Path) -> None:
     unneeded = work
   shutil.rmtree(unneeded, ignore_errors=True)
   places.remove(os.path.join(output, _UNFINISHED))
-
-
-@contextlib.contextmanager
-def _locked(output: pathlib.Path) -> Iterator[None]:
-  """Keeps others out; the system lets them in when this process dies."""
-  folder = os.open(output, os.O_RDONLY)
-  try:
-    try:
-      fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise InputError(
-        f"output {output} is in use: another job writes there"
-      ) from None
-    yield
-  finally:
-    os.close(folder)

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from ctr_codistill import locks
 from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw.pieces import Piece
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import claims
 from ctr_codistill.evaluation import comparison
 
 FILE = "job.json"
@@ -128,7 +128,7 @@ def _read(output: str) -> tuple[dict[str, Any], list[Piece]]:
 
 def _is_foreign(name: str) -> bool:
   """Tells whether a name is none of those that a killed job leaves."""
-  return name != claims.LOCK and not name.startswith(places.ASIDE)
+  return name != locks.FILE and not name.startswith(places.ASIDE)
 
 
 def _difference(name: str, value: Any, found: Mapping[str, Any]) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+from ctr_codistill import locks
 from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.quarantine import Quarantine
 from ctr_codistill.criteo.raw.pieces import Piece
-from ctr_codistill.evaluation import claims
 from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import jobs
 from ctr_codistill.evaluation import plans
@@ -86,7 +86,7 @@ def run(
     )
 
   found = plans.find(task, output)
-  with claims.claimed(output, os.path.join(output, claims.LOCK)):
+  with locks.claimed(output, os.path.join(output, locks.FILE)):
     plan = plans.begin(found, overwrite=overwrite, count=count or counted)
     _sweep(plan)
     return _done(plan, threads=threads, progress=progress, score=score)

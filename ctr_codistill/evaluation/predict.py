@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ctr_codistill import locks
 from ctr_codistill import places
 from ctr_codistill import snapshots
 from ctr_codistill import tensors
@@ -32,7 +33,6 @@ from ctr_codistill.criteo.raw import lines
 from ctr_codistill.criteo.raw.layouts import Layout
 from ctr_codistill.criteo.raw.pieces import Piece
 from ctr_codistill.errors import InputError
-from ctr_codistill.evaluation import claims
 from ctr_codistill.evaluation import input_rows
 from ctr_codistill.evaluation import inputs
 from ctr_codistill.evaluation import predictions
@@ -194,7 +194,7 @@ def run(
 def _writing(output: str | os.PathLike) -> Iterator[Writer]:
   """Opens a file that no other job writes; deletes what a killed one left."""
   folder, name = os.path.split(os.fspath(output))
-  with claims.claimed(output, os.path.join(folder, f".{name}{claims.LOCK}")):
+  with locks.claimed(output, os.path.join(folder, f".{name}{locks.FILE}")):
     places.sweep(output)
     with predictions.writing(output) as file:
       yield file

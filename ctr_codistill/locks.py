@@ -1,7 +1,7 @@
-"""One job at a time in an output: a lock that goes when its process dies.
+"""One writer at a time in a place: locks that go when their process dies.
 
-The lock is on a file that is open for writing, since over NFS a directory
-cannot be locked. Stores have no locks.
+They are on files that are open for writing, since over NFS neither a directory
+nor a file that is only read can be locked. Stores have no locks.
 """
 
 import contextlib
@@ -13,9 +13,26 @@ from collections.abc import Iterator
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
-LOCK = ".lock"
-"""How the names of the files end that are locked; one a job that runs."""
+FILE = ".lock"
+"""How the names of the files end that are locked."""
 _LOG = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def alone(file: str | os.PathLike) -> Iterator[None]:
+  """Waits until no other process is here.
+
+  Args:
+    file: that is locked, and stays; its folder is made if it is missing.
+
+  Raises:
+    OSError: it cannot be written, or its disk has no locks.
+  """
+  os.makedirs(os.path.dirname(file) or os.curdir, exist_ok=True)
+  with open(file, "ab") as held:
+    with places.naming(file):
+      fcntl.flock(held, fcntl.LOCK_EX)
+    yield
 
 
 @contextlib.contextmanager
