@@ -121,6 +121,25 @@ def copy(source: str | os.PathLike, target: str | os.PathLike) -> None:
     shutil.copyfileobj(file, out, 1 << 20)
 
 
+def flush(folder: str | os.PathLike) -> None:
+  """Waits until all below a local folder is on the disk, names as well."""
+  for inner, _, files in os.walk(folder):
+    for name in files:
+      sync(os.path.join(inner, name))
+    sync(inner)
+
+
+def sync(path: str | os.PathLike) -> None:
+  """Waits until a local file, or the names in a folder, are on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  except OSError as error:
+    raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+  finally:
+    os.close(descriptor)
+
+
 def is_file(path: str | os.PathLike) -> bool:
   """Tells whether there is a file; raises OSError where that cannot be told."""
   if not is_remote(path):
