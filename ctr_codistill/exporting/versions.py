@@ -87,6 +87,28 @@ def in_place(root: str | os.PathLike) -> pathlib.Path | None:
   return path
 
 
+def new_number(root: str | os.PathLike, wanted: int | None = None) -> int:
+  """Returns the number of the next version of `root`.
+
+  Args:
+    root: the directory a server polls.
+    wanted: the number, if it may be that; None means one above the highest.
+
+  Raises:
+    InputError: it is not above 0 and the highest; or as `numbers`.
+  """
+  highest = max(numbers(root), default=0)
+  number = highest + 1 if wanted is None else wanted
+  if not 1 <= number <= HIGHEST:
+    raise InputError(f"version should be above 0, is {number}")
+  if number <= highest:
+    raise InputError(
+      f"version should be above {highest}, the highest in {root}, is {number}: "
+      "numbers only rise"
+    )
+  return number
+
+
 def write(
   root: str | os.PathLike,
   fill: Callable[[pathlib.Path, int], None],
@@ -108,13 +130,11 @@ def write(
     key: signs the manifest.
 
   Raises:
-    InputError: the version is not above 0 and the highest; or the highest is
-      another than the caller knows of; or as `numbers`.
+    InputError: the highest is another than the caller knows of; or as
+      `new_number`.
   """
-  if version is not None and not 1 <= version <= HIGHEST:
-    raise InputError(f"version should be above 0, is {version}")
   root = pathlib.Path(root)
-  numbers(root)  # before a directory is made of what is none
+  new_number(root, version)  # before a directory is made of what is none
   with turns.alone(root):
     highest = max(numbers(root), default=0)
     if above is not None and highest != above:
@@ -122,12 +142,7 @@ def write(
         f"{root} should have {_named(above)} in place, with which this one was "
         f"compared, has {_named(highest)} by now: run again"
       )
-    number = highest + 1 if version is None else version
-    if number <= highest:
-      raise InputError(
-        f"version should be above {highest}, the highest in {root}, is "
-        f"{number}: numbers only rise"
-      )
+    number = new_number(root, version)
     return stamped.write(
       root / str(number),
       lambda path: fill(path, number),
