@@ -111,8 +111,14 @@ def written(
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
   """Writes a file, see `written`."""
-  with written(path) as file:
-    file.write(content)
+  try:
+    with written(path) as file:
+      file.write(content)
+  except OSError as error:
+    # A write tells no name: only what opens or renames does.
+    if error.errno is None or error.filename is not None or is_remote(path):
+      raise
+    raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def copy(source: str | os.PathLike, target: str | os.PathLike) -> None:

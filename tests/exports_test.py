@@ -1,12 +1,15 @@
 """A version that TF Serving loads: complete or absent, and explained."""
 
+import contextlib
 import json
 import os
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+import small_disk
 import tensorflow as tf
 import tf_keras
 from tensorflow_serving.apis import prediction_log_pb2
@@ -92,6 +95,36 @@ def test_an_export_to_a_full_disk_leaves_nothing_and_says_so_in_a_line(
   said = places.said(told.value, "")
   assert said.startswith(str(tmp_path))
   assert len(said) < 200 + len(str(tmp_path))
+
+
+@pytest.mark.skipif(
+  bool(small_disk.reason()), reason=small_disk.reason() or "it can be"
+)
+def test_wherever_the_disk_is_full_its_line_names_the_file(published, tmp_path):
+  """With room for a block less each time, from the last file downwards."""
+  whole = exports.export(published, tmp_path / "whole")
+  files = [p for p in whole.rglob("*") if p.is_file()]
+  room = sum(-(-p.stat().st_size // 4096) for p in files)
+  named = set()
+  with _small_disk(tmp_path / "disk") as disk:
+    for blocks in range(room - 12, room):
+      ballast = small_disk.fill(disk)
+      os.truncate(ballast, ballast.stat().st_size - 4096 * blocks)
+      with pytest.raises(OSError, match="No space left") as told:
+        exports.export(published, disk / "served")
+      assert os.listdir(disk / "served") == [".lock"]
+      named.add(pathlib.Path(told.value.filename).name)
+      ballast.unlink()
+  assert named >= {"tf_serving_warmup_requests", "export.json", "manifest.json"}
+
+
+@contextlib.contextmanager
+def _small_disk(folder):
+  try:
+    with small_disk.mounted(folder, 4) as disk:
+      yield disk
+  except subprocess.CalledProcessError as error:
+    pytest.skip(f"no small disk: {error}")
 
 
 def test_a_version_appears_with_all_its_files(published, tmp_path):

@@ -139,8 +139,8 @@ def write(
     highest = max(numbers(root), default=0)
     if above is not None and highest != above:
       raise InputError(
-        f"{root} should have {_named(above)} in place, with which this one was "
-        f"compared, has {_named(highest)} by now: run again"
+        f"{root} should have {_named(above)} in place, as when this one was "
+        f"judged, has {_named(highest)} by now: run again"
       )
     number = new_number(root, version)
     return stamped.write(
