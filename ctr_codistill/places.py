@@ -132,14 +132,39 @@ def sweep(path: str | os.PathLike) -> None:
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
   """Writes a file, see `written`."""
-  with written(path) as file:
-    file.write(content)
+  try:
+    with written(path) as file:
+      file.write(content)
+  except OSError as error:
+    # A write tells no name: only what opens or renames does.
+    if error.errno is None or error.filename is not None or is_remote(path):
+      raise
+    raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def copy(source: str | os.PathLike, target: str | os.PathLike) -> None:
   """Copies a file from any place to any other, see `written`."""
   with open_bytes(source) as file, written(target) as out:
     shutil.copyfileobj(file, out, 1 << 20)
+
+
+def flush(folder: str | os.PathLike) -> None:
+  """Waits until all below a local folder is on the disk, names as well."""
+  for inner, _, files in os.walk(folder):
+    for name in files:
+      sync(os.path.join(inner, name))
+    sync(inner)
+
+
+def sync(path: str | os.PathLike) -> None:
+  """Waits until a local file, or the names in a folder, are on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  except OSError as error:
+    raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+  finally:
+    os.close(descriptor)
 
 
 def is_file(path: str | os.PathLike) -> bool:

@@ -2,8 +2,9 @@
 
 Snapshots, checkpoints and exports are read by other processes while they are
 written (TF Serving and `tf.saved_model.load` both take half a model). So each
-is filled aside, renamed, and stamped with a manifest, last; readers take only
-what is stamped and whose sums hold.
+is filled aside, stamped with a manifest, and renamed, last: the stamp appears
+with what it vouches for, whatever dies on the way. Readers take only what is
+stamped and whose sums hold.
 """
 
 import errno
@@ -42,16 +43,19 @@ def write(
   known: Mapping[str, Any] = _NONE,
   *,
   key: Key | None = None,
+  durable: bool = False,
 ) -> pathlib.Path:
   """Makes the directory `path`: complete, or absent if anything fails.
 
   Args:
-    path: where it will be; an unstamped directory there (a writer that died) is
-      replaced, a stamped one is an error.
+    path: where it will be; an unstamped directory there (of a writer of an
+      older version, that died) is replaced, a stamped one is an error.
     fill: writes the content into the directory it is given.
     facts: what the manifest says of the content; JSON values.
     known: `sums` of files that `fill` links; they are not read again.
     key: signs the manifest.
+    durable: whether it must be whole even if the machine stops right after:
+      waits for the disk once a file, and as long as it takes for the bytes.
 
   Raises:
     FileExistsError: `path` is stamped already; what is stamped never changes.
@@ -64,16 +68,19 @@ def write(
   aside.mkdir()
   try:
     fill(aside)
-    files = sums(aside, known)
+    stamp = manifests.text(Manifest(dict(facts), sums(aside, known)), key)
+    write_text(aside / MANIFEST, stamp)
+    if durable:
+      places.flush(aside)
     if path.exists():
       shutil.rmtree(path)
     os.rename(aside, path)
-    aside = path  # without its stamp it is nothing but lost room
-    stamp = manifests.text(Manifest(dict(facts), files), key)
-    write_text(path / MANIFEST, stamp)
   except BaseException:
+    # Never `path`: what others see is not taken away file by file.
     shutil.rmtree(aside, ignore_errors=True)
     raise
+  if durable:
+    places.sync(path.parent)
   return path
 
 
@@ -224,7 +231,8 @@ def delete(path: str | os.PathLike) -> None:
 def sweep(root: str | os.PathLike) -> None:
   """Deletes what writers that died left aside in `root`; for its owner only."""
   for path in pathlib.Path(root).glob(ASIDE + "*"):
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    real = path.is_dir() and not path.is_symlink()
+    shutil.rmtree(path) if real else path.unlink()
 
 
 def sweep_unstamped(root: str | os.PathLike) -> None:

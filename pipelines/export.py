@@ -33,18 +33,16 @@ from ctr_codistill.exporting import exports
 from ctr_codistill.exporting import judging
 from ctr_codistill.exporting import narrow
 from ctr_codistill.exporting import raw_rows
-from ctr_codistill.exporting import server_files
 from ctr_codistill.exporting import versions
 from ctr_codistill.exporting import warmup
 from ctr_codistill.exporting.exports import About
 from ctr_codistill.exporting.judging import Judgement
-from ctr_codistill.exporting.server_files import Batching
-from ctr_codistill.exporting.server_files import Served
 from pipelines import cache
 from pipelines import command
 from pipelines import demanded
 from pipelines import narrow_cost
 from pipelines import provenance
+from pipelines import server_flags
 
 REFUSED = 2
 """The exit status where a model may not take the place of the one before."""
@@ -108,61 +106,69 @@ _KEEP = flags.DEFINE_integer(
 _BACK = flags.DEFINE_boolean(
   "back", False, "goes one version back, and does nothing else"
 )
-_SERVER_CONFIG = flags.DEFINE_string(
-  "server_config",
-  None,
-  "directory for models.config and batching.config of TF Serving",
-)
-_SERVED_VERSIONS = flags.DEFINE_string(
-  "served_versions", "latest:1", "in models.config: latest:N, all, specific:1,2"
-)
-_SERVED_PATH = flags.DEFINE_string(
-  "served_path", None, "in models.config: OUTPUT as the server sees it"
-)
-_MOST_BATCH = flags.DEFINE_integer(
-  "most_batch", 1024, "in batching.config: rows of a joined batch"
-)
-_BATCH_WAIT_US = flags.DEFINE_integer(
-  "batch_wait_us", 1000, "in batching.config: how long a request waits"
-)
+_NEED = {
+  **dict.fromkeys(("gate", "most_worse", "keep"), ("promote",)),
+  "layout": ("on", "warmup"),
+  **dict.fromkeys(server_flags.SETTINGS, ("server_config",)),
+}
+"""Flags that have an effect only beside one of others."""
+_WITH_BACK = ("output", "back", "key_file")
 flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
+flags.adopt_module_key_flags(server_flags)
 command.require("output")
-command.local("snapshot", "output", "server_config")
+command.local("snapshot", "output")
 
 
 def main() -> int:
   """Writes the version, or refuses to, and prints where it is and why."""
+  _check_flags()
   exports.check(_OUTPUT.value)
   if _BACK.value:
-    print(versions.back(_OUTPUT.value, key=demanded.demands().key))
+    print(exports.back(_OUTPUT.value, demands=demanded.demands()))
     return 0
   if not _SNAPSHOT.value:
     raise InputError("--snapshot should name a snapshot, is not given")
-  configuration = _configuration()
+  server = server_flags.files(
+    _OUTPUT.value, _will_be(), _KEEP.value if _PROMOTE.value else None
+  )
   layout = layout_files.read(_LAYOUT.value) if _LAYOUT.value else None
+  old = versions.in_place(_OUTPUT.value) if _PROMOTE.value else None
   with tempfile.TemporaryDirectory() as folder:
     snapshot = _candidate(folder)
-    judged = _judged(snapshot, folder, layout) if _PROMOTE.value else None
+    judged = _judged(old, snapshot, folder, layout) if _PROMOTE.value else None
     if judged:
       print("\n".join(verdict.line for verdict in judged.verdicts))
       if not judged.holds:
-        print(f"refused: {versions.in_place(_OUTPUT.value)} stays in place")
+        print(f"refused: {old} stays in place")
         return REFUSED
-    about = _about(snapshot, folder, judged, layout)
     version = exports.export(
       snapshot,
       _OUTPUT.value,
       version=_VERSION.value,
-      about=about,
+      above=int(old.name if old else 0) if _PROMOTE.value else None,
+      about=_about(old, snapshot, folder, judged, layout),
       demands=demanded.demands(),
     )
   print(version)
   if _PROMOTE.value:
     versions.keep(_OUTPUT.value, _KEEP.value)
-  if configuration:
-    _configure(*configuration)
+  server_flags.write(server)
   return 0
+
+
+def _check_flags() -> None:
+  """Refuses flags that would have no effect, and be missed in silence."""
+  own = flags.FLAGS.find_module_defining_flag("back")
+  found = flags.FLAGS.get_key_flags_for_module(own)
+  given = {flag.name for flag in found if flag.present}
+  if _BACK.value:
+    for name in sorted(given - set(_WITH_BACK)):
+      raise InputError(f"--{name} has no effect beside --back: leave it out")
+  for name, needed in _NEED.items():
+    if name in given and not any(flags.FLAGS[one].value for one in needed):
+      wanted = " or ".join(f"--{one}" for one in needed)
+      raise InputError(f"--{name} has no effect without {wanted}: leave it out")
 
 
 def _candidate(folder: str) -> str:
@@ -178,10 +184,9 @@ def _candidate(folder: str) -> str:
 
 
 def _judged(
-  snapshot: str, folder: str, layout: Layout | None
+  old: pathlib.Path | None, snapshot: str, folder: str, layout: Layout | None
 ) -> Judgement | None:
   """Returns how the candidate stands to what is in place, if anything is."""
-  old = versions.in_place(_OUTPUT.value)
   limits = judging.read_limits(_GATE.value) if _GATE.value else None
   if old is None:
     return None
@@ -199,16 +204,18 @@ def _judged(
 
 
 def _about(
-  snapshot: str, folder: str, judged: Judgement | None, layout: Layout | None
+  old: pathlib.Path | None,
+  snapshot: str,
+  folder: str,
+  judged: Judgement | None,
+  layout: Layout | None,
 ) -> About:
   narrowed = snapshot != _SNAPSHOT.value and _ON.value
   found = About(
     source=_SNAPSHOT.value,
     churn=provenance.churn(_CHURN.value),
     experiment=provenance.experiment(_SNAPSHOT.value),
-    judged=provenance.judged(
-      judged, _ON.value, versions.in_place(_OUTPUT.value)
-    ),
+    judged=provenance.judged(judged, _ON.value, old),
     quality=_quality(snapshot, folder, judged, layout),
   )
   if narrowed:
@@ -256,29 +263,11 @@ def _quality(
   return provenance.quality(path, of=_ON.value)
 
 
-def _configuration() -> tuple[Served, Batching] | None:
-  """Returns what the files of --server_config will say.
-
-  Before anything is exported: what is exported is served.
-  """
-  if not _SERVER_CONFIG.value:
-    return None
-  server_files.read_models(
-    os.path.join(_SERVER_CONFIG.value, server_files.MODELS)
-  )
-  path = _SERVED_PATH.value or os.path.abspath(_OUTPUT.value)
-  name = pathlib.Path(os.path.abspath(_OUTPUT.value)).name
-  batching = Batching(
-    most=_MOST_BATCH.value,
-    wait_us=_BATCH_WAIT_US.value,
-    threads=os.cpu_count() or 1,
-  )
-  return Served(name, path, _SERVED_VERSIONS.value), batching
-
-
-def _configure(served: Served, batching: Batching) -> None:
-  print(server_files.write_models(_SERVER_CONFIG.value, served))
-  print(server_files.write_batching(_SERVER_CONFIG.value, batching))
+def _will_be() -> list[int]:
+  """Returns the versions that will lie there at the end."""
+  found = versions.numbers(_OUTPUT.value)
+  found.append(versions.new_number(_OUTPUT.value, _VERSION.value))
+  return found[-_KEEP.value :] if _PROMOTE.value else found
 
 
 if __name__ == "__main__":

@@ -1,20 +1,26 @@
 """A version that TF Serving loads: complete or absent, and explained."""
 
+import contextlib
 import json
 import os
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+import small_disk
 import tensorflow as tf
 import tf_keras
 from tensorflow_serving.apis import prediction_log_pb2
 
+from ctr_codistill import manifests
+from ctr_codistill import places
 from ctr_codistill import stamped
 from ctr_codistill.criteo.lookup import Lookup
 from ctr_codistill.errors import InputError
 from ctr_codistill.exporting import exports
+from ctr_codistill.exporting import versions
 from ctr_codistill.exporting.exports import About
 from ctr_codistill.models import parts
 from ctr_codistill.serving import Servable
@@ -34,7 +40,7 @@ def test_versions_count_up_from_one(published, tmp_path):
   assert exports.export(published, root) == root / "2"
   assert exports.export(published, root, version=20) == root / "20"
   assert exports.export(published, root) == root / "21"
-  assert sorted(os.listdir(root)) == ["1", "2", "20", "21"]
+  assert sorted(os.listdir(root)) == [".lock", "1", "2", "20", "21"]
 
 
 def test_a_training_s_snapshots_are_no_versions(publish, tmp_path):
@@ -64,16 +70,6 @@ def test_a_version_shares_no_file_with_its_snapshot(published, tmp_path):
       assert not path.samefile(version / path.relative_to(published))
 
 
-def test_a_version_that_is_there_is_refused(published, tmp_path):
-  exports.export(published, tmp_path, version=5)
-  with pytest.raises(InputError, match=r"version 5 should be new, .* has it"):
-    exports.export(published, tmp_path, version=5)
-  # Somebody else's, without a stamp, is not replaced either.
-  (tmp_path / "7").mkdir()
-  with pytest.raises(InputError, match="version 7 should be new"):
-    exports.export(published, tmp_path, version=7)
-
-
 @pytest.mark.parametrize("version", [0, -1])
 def test_a_version_is_above_0(published, tmp_path, version):
   with pytest.raises(InputError, match=f"version .* above 0, is {version}"):
@@ -89,25 +85,55 @@ def test_a_torn_snapshot_is_not_exported(publish, tmp_path, flip):
   assert not (tmp_path / "served").exists()
 
 
-def test_an_export_to_a_full_disk_leaves_nothing(
-  published, tmp_path, full_disk
+@pytest.mark.parametrize("room", [1000, 30_000])
+def test_an_export_to_a_full_disk_leaves_nothing_and_says_so_in_a_line(
+  published, tmp_path, full_disk, room
 ):
-  with full_disk(1000), pytest.raises(OSError, match="File too large"):
+  with full_disk(room), pytest.raises(OSError, match="File too large") as told:
     exports.export(published, tmp_path)
-  assert os.listdir(tmp_path) == []
+  assert os.listdir(tmp_path) == [".lock"]
+  said = places.said(told.value, "")
+  assert said.startswith(str(tmp_path))
+  assert len(said) < 200 + len(str(tmp_path))
 
 
-def test_the_manifest_comes_when_all_else_is_there(published, tmp_path):
-  """Looks into the directories at the moment they and the stamp get names."""
-  seen, target = {}, tmp_path / "1"
+@pytest.mark.skipif(
+  bool(small_disk.reason()), reason=small_disk.reason() or "it can be"
+)
+def test_wherever_the_disk_is_full_its_line_names_the_file(published, tmp_path):
+  """With room for a block less each time, from the last file downwards."""
+  whole = exports.export(published, tmp_path / "whole")
+  files = [p for p in whole.rglob("*") if p.is_file()]
+  room = sum(-(-p.stat().st_size // 4096) for p in files)
+  named = set()
+  with _small_disk(tmp_path / "disk") as disk:
+    for blocks in range(room - 12, room):
+      ballast = small_disk.fill(disk)
+      os.truncate(ballast, ballast.stat().st_size - 4096 * blocks)
+      with pytest.raises(OSError, match="No space left") as told:
+        exports.export(published, disk / "served")
+      assert os.listdir(disk / "served") == [".lock"]
+      named.add(pathlib.Path(told.value.filename).name)
+      ballast.unlink()
+  assert named >= {"tf_serving_warmup_requests", "export.json", "manifest.json"}
+
+
+@contextlib.contextmanager
+def _small_disk(folder):
+  try:
+    with small_disk.mounted(folder, 4) as disk:
+      yield disk
+  except subprocess.CalledProcessError as error:
+    pytest.skip(f"no small disk: {error}")
+
+
+def test_a_version_appears_with_all_its_files(published, tmp_path):
+  """Looks into the directory at the moment when it gets its name."""
+  seen, target = [], tmp_path / "1"
 
   def look(event, arguments):
-    if event != "os.rename":
-      return
-    source, to = map(pathlib.Path, arguments[:2])
-    if to in (target, target / stamped.MANIFEST):
-      folder = source if to == target else target
-      seen[to.name] = {path.name for path in folder.rglob("*")}
+    if event == "os.rename" and pathlib.Path(arguments[1]) == target:
+      seen.extend(path.name for path in pathlib.Path(arguments[0]).rglob("*"))
 
   watched = [look]
   # Python's audit hooks cannot be taken away again, but emptied.
@@ -116,10 +142,9 @@ def test_the_manifest_comes_when_all_else_is_there(published, tmp_path):
     exports.export(published, tmp_path)
   finally:
     watched.clear()
-  files = {p.name for p in published.rglob("*")} - {stamped.MANIFEST}
+  files = {p.name for p in published.rglob("*")}
   files |= {"tf_serving_warmup_requests", "export.json", "model_card.md"}
-  assert seen["1"] == files
-  assert {n for n in seen[stamped.MANIFEST] if n[0] != "."} == files
+  assert set(seen) == files
   assert stamped.verify(target)
 
 
@@ -259,3 +284,85 @@ def test_a_graph_that_calls_python_is_refused(prepared, schema, tmp_path):
   with pytest.raises(InputError, match="has the op PyFunc"):
     exports.export(snapshot, tmp_path / "served")
   assert not (tmp_path / "served").exists()
+
+
+def _altered(published, path, alter, **facts):
+  """Returns a copy of a snapshot, whole and stamped, that was altered."""
+
+  def fill(folder):
+    files = manifests.read(published, None).files
+    versions.copy(published, folder, files)
+    alter(folder)
+
+  return stamped.write(path, fill, {**stamped.facts(published), **facts})
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    *("saved_model.cpb", "saved_model.pbtxt", "saved_model_config.pb"),
+    *("assets/run.sh", "assets.extra/run.sh", "variables/run.sh"),
+  ],
+)
+def test_what_belongs_to_no_model_does_not_travel(published, tmp_path, name):
+  def alter(folder):
+    (folder / name).write_text("x")
+
+  snapshot = _altered(published, tmp_path / "50", alter)
+  with pytest.raises(InputError, match=f"holds '{name}', which belongs to non"):
+    exports.export(snapshot, tmp_path / "served")
+  assert not (tmp_path / "served").exists()
+
+
+def test_the_graph_for_teachers_is_checked_too(published, tmp_path):
+  class Writing(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def write(self, text):
+      tf.io.write_file(str(tmp_path / "written"), text)
+      return text
+
+  made = Writing()
+  tf.saved_model.save(made, str(tmp_path / "made"), signatures=made.write)
+
+  def alter(folder):
+    target = folder / "assets.extra" / "teacher" / "saved_model.pb"
+    target.write_bytes((tmp_path / "made" / "saved_model.pb").read_bytes())
+
+  snapshot = _altered(published, tmp_path / "50", alter)
+  with pytest.raises(InputError, match=r"teacher/saved_model\.pb.* WriteFile"):
+    exports.export(snapshot, tmp_path / "served")
+  assert not (tmp_path / "served").exists()
+
+
+@pytest.mark.parametrize("step", ["20\n# Safe", None, True])
+def test_a_step_is_a_number(published, tmp_path, step):
+  snapshot = _altered(published, tmp_path / "50", lambda folder: 0, step=step)
+  with pytest.raises(InputError, match="its step should be a number, is "):
+    exports.export(snapshot, tmp_path / "served")
+
+
+def test_measures_that_are_not_defined_are_null(published, tmp_path):
+  """Such as AUC, of rows that nobody clicked."""
+  about = About(quality={"of": "a", "log_loss": 0.25, "auc": float("nan")})
+  version = exports.export(published, tmp_path, about=about)
+  text = exports.report(version).read_text()
+  assert "NaN" not in text
+  assert json.loads(text)["quality"]["auc"] is None
+  card = (version / "assets.extra" / "model_card.md").read_text()
+  assert "| auc | not defined |" in card
+
+
+def test_back_says_its_own_number_and_what_it_repeats(published, tmp_path):
+  root = tmp_path / "clicks"
+  for _ in range(2):
+    exports.export(published, root)
+  root = root.rename(tmp_path / "views")
+  version = exports.back(root)
+  report = json.loads(exports.report(version).read_text())
+  assert (version.name, report["version"], report["same_as"]) == ("3", 3, 1)
+  assert report["model"] == "views"
+  card = (version / "assets.extra" / "model_card.md").read_text()
+  assert card.startswith(
+    "# views, version 3\n\nThe same as version 1, gone back to.\n\nStep 50"
+  )
+  assert stamped.verify(version)["same_as"] == 1

@@ -5,6 +5,7 @@ import tensorflow as tf
 from ctr_codistill import config
 from ctr_codistill import stamped
 from ctr_codistill.criteo.lookup import Lookup
+from ctr_codistill.errors import InputError
 from ctr_codistill.exporting import narrow
 from ctr_codistill.models import networks
 from ctr_codistill.serving import Servable
@@ -63,3 +64,10 @@ def test_weights_take_half_the_bytes(prepared, schema, tmp_path):
   )
   assert sizes[0] - sizes[1] == weights // 2
   assert stamped.verify(path) == {"schema": "it", "step": 1}
+
+
+def test_bfloat16_is_not_made_of_bfloat16(prepared, schema, tmp_path):
+  wide = _published(prepared, schema, tmp_path / "wide", hidden=(4,))
+  path = narrow.write(wide, tmp_path / "narrow")
+  with pytest.raises(InputError, match=f"{path} is bfloat16 already"):
+    narrow.write(path, tmp_path / "again")

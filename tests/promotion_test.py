@@ -100,11 +100,13 @@ def test_the_script_promotes_refuses_and_goes_back(
     "--most_worse=9",
     "--weights=bfloat16",
     server,
+    "--batch_threads=64",
   )
   assert (done.returncode, versions.numbers(root)) == (0, [1, 2]), done.stderr
   config = server_files.read_models(tmp_path / "server" / "models.config")
   assert config.model_config_list.config[0].base_path == str(root)
-  assert (tmp_path / "server" / "batching.config").exists()
+  batching = (tmp_path / "server" / "batching.config").read_text()
+  assert "num_batch_threads { value: 64 }" in batching
   report = json.loads(exports.report(root / "2").read_text())
   assert report["weights"] == "bfloat16"
   assert report["judged"]["against"] == 1
@@ -130,4 +132,74 @@ def test_the_script_promotes_refuses_and_goes_back(
   done = _run(f"--output={root}", "--back")
   assert done.stdout.strip() == str(root / "3"), done.stderr
   report = json.loads(exports.report(root / "3").read_text())
-  assert (report["weights"], report["version"]) == ("float32", 1)
+  assert (report["weights"], report["version"]) == ("float32", 3)
+  assert report["same_as"] == 1
+
+
+_MANY = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from ctr_codistill.errors import InputError
+from ctr_codistill.exporting import exports
+from pipelines import export
+
+def _meanwhile(snapshot, root, **given):
+  real(snapshot, root)
+  return real(snapshot, root, **given)
+
+real = exports.export
+for words in json.loads(sys.argv[1]):
+  exports.export = _meanwhile if words[0] == "meanwhile" else real
+  with flagsaver.flagsaver():
+    flags.FLAGS(["export", *words[words[0] == "meanwhile":]])
+    try:
+      export.main()
+      print("done")
+    except InputError as error:
+      print(error)
+"""
+
+
+def _run_many(*calls):
+  """Runs the script's main once with each list of flags; returns what it said.
+
+  The word "meanwhile" before them: another program publishes just before it.
+  """
+  line = [sys.executable, "-c", _MANY, json.dumps(calls)]
+  done = subprocess.run(line, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  return done.stdout.splitlines()
+
+
+def test_flags_without_effect_are_refused(models, tmp_path):
+  out, server = f"--output={tmp_path / 'clicks'}", f"--server_config={tmp_path}"
+  common = [out, f"--snapshot={models[0]}"]
+  without = "no effect without"
+  wanted = {
+    (out, "--back", "--keep=1"): "--keep has no effect beside --back",
+    (*common, "--back"): "--snapshot has no effect beside --back",
+    (out, "--back", "--version=4"): "--version has no effect beside",
+    (*common, "--gate=limits.toml"): f"--gate has {without} --promote",
+    (*common, "--most_worse=0"): f"--most_worse has {without} --promote",
+    (*common, "--keep=3"): f"--keep has {without} --promote: leave it",
+    (*common, "--layout=a.toml"): f"--layout has {without} --on or --warm",
+    (*common, "--batch_threads=8"): f"--batch_threads has {without} --server",
+    (*common, server, "--served_versions=specific:1,2"): "there, [1], names 2",
+    (
+      *(*common, server, "--promote", "--keep=1", "--served_versions=latest:2"),
+    ): "latest:2 should be at most latest:1, for 1 are kept",
+  }
+  for (words, text), said in zip(wanted.items(), _run_many(*wanted)):
+    assert text in said, words
+  assert not (tmp_path / "clicks").exists()
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_promotion_is_refused_where_another_came_first(models, tmp_path):
+  root = tmp_path / "clicks"
+  promote = [f"--output={root}", f"--snapshot={models[0]}", "--promote"]
+  (said,) = _run_many(["meanwhile", *promote])
+  assert "should have no version in place, as when this one was ju" in said
+  assert "has version 1 by now: run again" in said
+  assert versions.numbers(root) == [1]

@@ -1,5 +1,7 @@
 """models.config and batching.config, as TF Serving parses them."""
 
+from concurrent import futures
+
 import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf import descriptor_pool
@@ -62,7 +64,7 @@ def test_a_model_is_listed_once_and_others_stay(tmp_path):
   path = server_files.write_models(
     tmp_path, Served("clicks", "/other/clicks", "latest:2")
   )
-  views, clicks = server_files.read_models(path).model_config_list.config
+  clicks, views = server_files.read_models(path).model_config_list.config
   assert (clicks.name, clicks.base_path) == ("clicks", "/other/clicks")
   assert clicks.model_platform == "tensorflow"
   assert clicks.model_version_policy.latest.num_versions == 2
@@ -75,6 +77,73 @@ def test_versions_can_be_pinned(tmp_path):
   )
   (one,) = server_files.read_models(path).model_config_list.config
   assert one.model_version_policy.specific.versions == [3, 12]
+
+
+def test_of_a_listed_model_its_path_and_policy_alone_are_changed(tmp_path):
+  (tmp_path / "models.config").write_text("""
+    model_config_list {
+      config {
+        name: "clicks" base_path: "/x" model_platform: "other"
+        version_labels { key: "stable" value: 1 }
+        logging_config { sampling_config { sampling_rate: 0.5 } }
+        model_version_policy { specific { versions: 1 } }
+      }
+    }""")
+  path = server_files.write_models(tmp_path, Served("clicks", "/y", "latest:2"))
+  (one,) = server_files.read_models(path).model_config_list.config
+  assert (one.base_path, one.model_platform) == ("/y", "other")
+  assert one.version_labels == {"stable": 1}
+  assert one.logging_config.sampling_config.sampling_rate == 0.5
+  assert not one.model_version_policy.HasField("specific")
+  assert one.model_version_policy.latest.num_versions == 2
+
+
+def test_models_that_are_listed_at_once_are_all_listed(tmp_path):
+  def write(number):
+    served = Served(f"model-{number}", "/models")
+    server_files.write_models(tmp_path, served)
+
+  with futures.ThreadPoolExecutor(9) as pool:
+    list(pool.map(write, range(9)))
+  config = server_files.read_models(tmp_path / "models.config")
+  listed = {one.name for one in config.model_config_list.config}
+  assert listed == {f"model-{i}" for i in range(9)}
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("custom_model_config { }", "model_config_list, has a custom_model_config"),
+    (
+      "model_config_list {"
+      ' config { name: "clicks" } config { name: "clicks" } }',
+      "should list clicks once, lists it 2 times",
+    ),
+  ],
+)
+def test_what_cannot_be_changed_is_refused_and_stays(tmp_path, text, said):
+  (tmp_path / "models.config").write_text(text)
+  served = Served("clicks", "/models/clicks")
+  for call in (server_files.check_models, server_files.write_models):
+    with pytest.raises(InputError, match=said):
+      call(tmp_path, served)
+  assert (tmp_path / "models.config").read_text() == text
+
+
+@pytest.mark.parametrize(
+  ("versions", "kept", "said"),
+  [
+    ("specific:2,99", None, r"be there, \[2, 3\], names 99"),
+    ("specific:1", 2, r"be there, \[2, 3\], names 1"),
+    ("latest:3", 2, "should be at most latest:2, for 2 are kept"),
+  ],
+)
+def test_versions_that_will_not_be_there_are_refused(versions, kept, said):
+  with pytest.raises(InputError, match=said):
+    Served("clicks", "/models/clicks", versions).check([2, 3], kept)
+  Served("clicks", "/models/clicks", "specific:2,3").check([2, 3], 2)
+  Served("clicks", "/models/clicks", "latest:2").check([3], 2)
+  Served("clicks", "/models/clicks", "all").check([3], 1)
 
 
 @pytest.mark.parametrize(

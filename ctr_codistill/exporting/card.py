@@ -49,8 +49,10 @@ def text(report: Mapping[str, Any]) -> str:
 
 def _source(report: Mapping[str, Any]) -> str:
   warm = report["warmup"]
+  same = report.get("same_as")
   return (
-    f"Step {report['step']} of `{report['snapshot']}`; "
+    ("" if same is None else f"The same as version {same}, gone back to.\n\n")
+    + f"Step {report['step']} of `{report['snapshot']}`; "
     f"{report['parameters']:,} weights, kept as {report['weights']}, "
     f"{report['bytes']:,} bytes. {warm['requests']} warm-up requests, of rows "
     f"{warm['rows']}."
@@ -170,4 +172,6 @@ def _table(head: str, rows: Mapping[str, Any]) -> str:
 def _cell(value: Any) -> str:
   if isinstance(value, Mapping):
     return ", ".join(f"{k}: {_cell(v)}" for k, v in value.items())
+  if value is None:
+    return "not defined"
   return f"{value:.6g}" if isinstance(value, float) else str(value)

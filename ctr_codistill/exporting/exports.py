@@ -6,8 +6,10 @@ graph and the weights are the snapshot's own files, bit for bit.
 """
 
 import dataclasses
+import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,17 +24,28 @@ from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.schema import Schema
 from ctr_codistill.errors import InputError
+from ctr_codistill.evaluation.report import plain
 from ctr_codistill.exporting import card
 from ctr_codistill.exporting import graphs
+from ctr_codistill.exporting import narrow
 from ctr_codistill.exporting import raw_rows
 from ctr_codistill.exporting import versions
 from ctr_codistill.exporting import warmup
 from ctr_codistill.exporting.raw_rows import RawRows
+from ctr_codistill.manifests import Manifest
 from ctr_codistill.manifests import TornError
 from ctr_codistill.trust import demands as trust
 from ctr_codistill.trust.demands import Demands
 
 REPORT = "export.json"
+_FILES = re.compile(
+  r"(assets\.extra/teacher/)?(saved_model\.pb|fingerprint\.pb)"
+  r"|variables/variables\.(index|data-\d{5}-of-\d{5})"
+  r"|assets\.extra/(schema\.json|export\.json|model_card\.md)"
+  r"|assets\.extra/tf_serving_warmup_requests",
+  re.ASCII,
+)
+"""What a snapshot or version may hold, beside assets of its graphs."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +78,7 @@ def export(
   root: str | os.PathLike,
   *,
   version: int | None = None,
+  above: int | None = None,
   about: About | None = None,
   demands: Demands = trust.NONE,
 ) -> pathlib.Path:
@@ -73,20 +87,23 @@ def export(
   Args:
     snapshot: directory of the snapshot.
     root: the directory a server polls; its last name is the model's.
-    version: above 0; None means one above the highest in `root`.
+    version: above the highest in `root`; None means one above it.
+    above: the number it was judged against, 0 for none: that must be in place
+      still; None does not care.
     about: what the report says of it.
     demands: what the snapshot must show; its key signs the version.
 
   Raises:
     TornError: the snapshot is not complete or not as stamped.
-    InputError: the version is not above 0, or there already, or the graph may
-      do more than compute, or as `check`.
+    InputError: as `versions.write`; or a graph may do more than compute, or
+      the snapshot holds what belongs to none; or as `check`.
   """
   check(root)
   about = about or About()
   snapshot = pathlib.Path(snapshot)
   manifest = stamped.verified(snapshot, demands.key)
-  loading.checked(snapshot, "", manifest, demands)
+  _check_facts(snapshot, manifest)
+  _check_files(snapshot, manifest, demands)
   schema = schemas.read(snapshot / snapshots.EXTRA)
   signatures = graphs.signatures(snapshot)
   name = pathlib.Path(os.path.abspath(root)).name
@@ -94,7 +111,7 @@ def export(
   requests = warmup.requests(name, rows)
 
   def fill(path: pathlib.Path, number: int) -> None:
-    versions.copy(snapshot, path)
+    versions.copy(snapshot, path, manifest.files)
     if stamped.sums(path) != manifest.files:
       raise TornError(f"{snapshot} was altered while it was read")
     extra = path / snapshots.EXTRA
@@ -103,7 +120,7 @@ def export(
       "model": name,
       "version": number,
       "snapshot": about.source or str(snapshot),
-      "step": manifest.facts.get("step"),
+      "step": manifest.facts["step"],
       **_weights(path),
       "signatures": signatures,
       "warmup": {"requests": len(requests), "rows": about.rows_of},
@@ -113,12 +130,34 @@ def export(
         for key in ("quality", "churn", "judged", "cost", "experiment")
       },
     }
-    stamped.write_json(extra / REPORT, report)
-    stamped.write_text(extra / card.FILE, card.text(report))
+    _write_report(extra, report)
 
   return versions.write(
-    root, fill, manifest.facts, version=version, key=demands.key
+    root,
+    fill,
+    manifest.facts,
+    version=version,
+    above=above,
+    key=demands.key,
   )
+
+
+def back(
+  root: str | os.PathLike, *, demands: Demands = trust.NONE
+) -> pathlib.Path:
+  """Publishes the version before anew, see `versions.back`; returns that.
+
+  Its report says the new number, and which version it is the same as.
+  """
+  name = pathlib.Path(os.path.abspath(root)).name
+
+  def renew(path: pathlib.Path, number: int, same: int) -> None:
+    if report(path).is_file():
+      said = json.loads(report(path).read_text(encoding="utf-8"))
+      said |= {"model": name, "version": number, "same_as": same}
+      _write_report(path / snapshots.EXTRA, said)
+
+  return versions.back(root, key=demands.key, renew=renew)
 
 
 def check(root: str | os.PathLike) -> None:
@@ -127,8 +166,9 @@ def check(root: str | os.PathLike) -> None:
   They look alike: a training would take a version for its peer's snapshot, and
   to keep a few versions would delete snapshots.
   """
-  newest = versions.in_place(root)
-  if newest is None or not stamped.is_stamped(newest):
+  found = versions.numbers(root)
+  newest = pathlib.Path(root) / str(found[-1] if found else "")
+  if not found or not stamped.is_stamped(newest):
     return
   if "group" in stamped.facts(newest) and not report(newest).is_file():
     raise InputError(
@@ -162,6 +202,42 @@ def is_narrow(path: str | os.PathLike) -> bool:
 def report(version: str | os.PathLike) -> pathlib.Path:
   """Returns the path of a version's `export.json`."""
   return pathlib.Path(version) / snapshots.EXTRA / REPORT
+
+
+def _check_facts(snapshot: pathlib.Path, manifest: Manifest) -> None:
+  """Refuses a step that is other text: it would stand in the card as it is."""
+  step = manifest.facts.get("step")
+  if type(step) is not int:
+    raise InputError(f"{snapshot}: its step should be a number, is {step!r}")
+
+
+def _check_files(
+  snapshot: pathlib.Path, manifest: Manifest, demands: Demands
+) -> None:
+  """Refuses graphs that do more than compute, and what belongs to no model.
+
+  It would travel to the server, which looks for other forms of a graph first.
+  """
+  known = set(filter(_FILES.fullmatch, manifest.files))
+  for where in ("", snapshots.TEACHER):
+    if not where or f"{where}/{narrow.MODEL}" in manifest.files:
+      graph = loading.checked(snapshot, where, manifest, demands)
+      known |= {
+        os.path.join(where, snapshots.ASSETS, name)
+        for name in graphs.assets(graph)
+      }
+  for name in sorted(set(manifest.files) - known):
+    raise InputError(
+      f"{snapshot} should hold a model alone, holds {name!r}, which belongs to "
+      "none: it would travel to the server"
+    )
+
+
+def _write_report(extra: pathlib.Path, said: Mapping[str, Any]) -> None:
+  # Of rows of one class some measures are nan, which JSON does not have.
+  said = plain(said)
+  stamped.write_json(extra / REPORT, said)
+  stamped.write_text(extra / card.FILE, card.text(said))
 
 
 def _made(snapshot: pathlib.Path, schema: Schema) -> RawRows:

@@ -30,6 +30,12 @@ def signatures(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
   }
 
 
+def assets(content: bytes) -> set[str]:
+  """Returns names of the assets of a SavedModel, of its file's content."""
+  metas = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+  return {file.filename for meta in metas for file in meta.asset_file_def}
+
+
 def _inputs(signature: Any) -> dict[str, Any]:
   places = sorted(info.name for info in signature.inputs.values())
   return {

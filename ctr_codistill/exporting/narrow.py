@@ -47,13 +47,16 @@ def write(
 
   Raises:
     TornError: the snapshot is not complete or not as stamped.
-    InputError: it uses its variables in a way that is not known.
+    InputError: it is bfloat16 already, or uses its variables in a way that is
+      not known.
   """
   snapshot = pathlib.Path(snapshot)
   manifest = stamped.verified(snapshot, key)
+  if any(dtype == tf.bfloat16 for _, dtype in bundles.declared(snapshot)):
+    raise InputError(f"{snapshot} is bfloat16 already")
 
   def fill(path: pathlib.Path) -> None:
-    versions.copy(snapshot, path)
+    versions.copy(snapshot, path, manifest.files)
     for graph in (path, path / snapshots.TEACHER):
       if (graph / MODEL).is_file():
         _narrow_model(graph / MODEL)

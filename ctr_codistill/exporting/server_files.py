@@ -14,6 +14,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
+from ctr_codistill.exporting import turns
 
 MODELS = "models.config"
 BATCHING = "batching.config"
@@ -60,6 +61,25 @@ class Served:
       )
     return numbers
 
+  def check(self, there: Sequence[int], kept: int | None = None) -> None:
+    """Raises InputError where a server would look for versions in vain.
+
+    Args:
+      there: the versions that it will find, ascending.
+      kept: the most that it will ever find; None for any number.
+    """
+    kind = self.versions.partition(":")[0]
+    if kind == "latest" and kept is not None and self.numbers[0] > kept:
+      raise InputError(
+        f"{self.versions} should be at most latest:{kept}, for {kept} are kept"
+      )
+    gone = set(self.numbers) - set(there) if kind == "specific" else ()
+    if gone:
+      raise InputError(
+        f"{self.versions} should name versions that will be there, "
+        f"{list(there)}, names {min(gone)}"
+      )
+
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
@@ -95,20 +115,29 @@ class Batching:
 
 
 def write_models(folder: str | os.PathLike, served: Served) -> pathlib.Path:
-  """Writes `served` into `models.config`; other models there stay.
+  """Writes `served` into `models.config`; all else there stays.
+
+  Of a model that is there already its path and policy alone are changed.
 
   Raises:
-    InputError: what is there is no such file.
+    InputError: as `check_models`.
   """
   path = pathlib.Path(folder) / MODELS
-  config = read_models(path)
-  listed = config.model_config_list.config
-  others = [one for one in listed if one.name != served.name]
-  del listed[:]
-  listed.extend([*others, _config(served)])
-  path.parent.mkdir(parents=True, exist_ok=True)
-  stamped.write_text(path, text_format.MessageToString(config))
+  with turns.alone(path.parent):
+    config = read_models(path)
+    _update(_entry(path, config, served.name), served)
+    stamped.write_text(path, text_format.MessageToString(config))
   return path
+
+
+def check_models(folder: str | os.PathLike, served: Served) -> None:
+  """Tells early what `write_models` would refuse.
+
+  Raises:
+    InputError: what is there is no list of models, or has one model twice.
+  """
+  path = pathlib.Path(folder) / MODELS
+  _entry(path, read_models(path), served.name)
 
 
 def read_models(
@@ -126,6 +155,11 @@ def read_models(
       text_format.Parse(path.read_text(encoding="utf-8"), config)
     except (text_format.ParseError, UnicodeDecodeError) as error:
       raise InputError(f"{path} should list models: {error}") from None
+  if config.HasField("custom_model_config"):
+    raise InputError(
+      f"{path} should have a model_config_list, has a custom_model_config, "
+      "beside which there can be none"
+    )
   return config
 
 
@@ -147,17 +181,31 @@ def write_batching(
   return path
 
 
-def _config(served: Served) -> model_server_config_pb2.ModelConfig:
-  found = model_server_config_pb2.ModelConfig(
-    name=served.name, base_path=served.base_path, model_platform="tensorflow"
+def _entry(
+  path: pathlib.Path,
+  config: model_server_config_pb2.ModelServerConfig,
+  name: str,
+) -> model_server_config_pb2.ModelConfig:
+  """Returns the entry of a model, a new one where there is none."""
+  listed = config.model_config_list.config
+  found = [one for one in listed if one.name == name]
+  if len(found) > 1:
+    raise InputError(
+      f"{path} should list {name} once, lists it {len(found)} times"
+    )
+  return (
+    found[0] if found else listed.add(name=name, model_platform="tensorflow")
   )
-  numbers: Sequence[int] = served.numbers
-  policy = found.model_version_policy
+
+
+def _update(entry: model_server_config_pb2.ModelConfig, served: Served) -> None:
+  entry.base_path = served.base_path
+  policy = entry.model_version_policy
+  policy.Clear()
   kind = served.versions.partition(":")[0]
   if kind == "latest":
-    policy.latest.num_versions = numbers[0]
+    policy.latest.num_versions = served.numbers[0]
   elif kind == "specific":
-    policy.specific.versions.extend(numbers)
+    policy.specific.versions.extend(served.numbers)
   else:
     policy.all.SetInParent()
-  return found

@@ -4,6 +4,7 @@ It answers those of `assets.extra/tf_serving_warmup_requests` before it takes
 others, so that the first of its clients does not wait for what is done once.
 """
 
+import errno
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -52,9 +53,19 @@ def requests(
 def write(
   path: str | os.PathLike, found: Iterable[predict_pb2.PredictRequest]
 ) -> None:
-  """Writes a TFRecord of PredictionLog, as TF Serving reads it."""
-  with tf.io.TFRecordWriter(os.fspath(path)) as writer:
-    for one in found:
-      log = prediction_log_pb2.PredictionLog()
-      log.predict_log.request.CopyFrom(one)
-      writer.write(log.SerializeToString())
+  """Writes a TFRecord of PredictionLog, as TF Serving reads it.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  try:
+    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+      for one in found:
+        log = prediction_log_pb2.PredictionLog()
+        log.predict_log.request.CopyFrom(one)
+        writer.write(log.SerializeToString())
+  except tf.errors.OpError as error:
+    full = isinstance(error, tf.errors.ResourceExhaustedError)
+    number = errno.ENOSPC if full else errno.EIO
+    why = os.strerror(number) if full else error.message
+    raise OSError(number, why, os.fspath(path)) from None
