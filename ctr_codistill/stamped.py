@@ -2,9 +2,9 @@
 
 Snapshots, checkpoints and exports are read by other processes while they are
 written (TF Serving and `tf.saved_model.load` both take half a model). So each
-is filled aside, stamped with a manifest, and renamed, last: the stamp appears
-with what it vouches for, whatever dies on the way. Readers take only what is
-stamped and whose sums hold.
+is filled aside, renamed, and stamped with a manifest, last; readers take only
+what is stamped and whose sums hold. What servers read, which look at no stamp,
+is stamped before it is renamed.
 """
 
 import errno
@@ -43,19 +43,20 @@ def write(
   known: Mapping[str, Any] = _NONE,
   *,
   key: Key | None = None,
-  durable: bool = False,
+  at_once: bool = False,
 ) -> pathlib.Path:
   """Makes the directory `path`: complete, or absent if anything fails.
 
   Args:
-    path: where it will be; an unstamped directory there (of a writer of an
-      older version, that died) is replaced, a stamped one is an error.
+    path: where it will be; an unstamped directory there (a writer that died) is
+      replaced, a stamped one is an error.
     fill: writes the content into the directory it is given.
     facts: what the manifest says of the content; JSON values.
     known: `sums` of files that `fill` links; they are not read again.
     key: signs the manifest.
-    durable: whether it must be whole even if the machine stops right after:
-      waits for the disk once a file, and as long as it takes for the bytes.
+    at_once: files and stamp appear by one rename, and are on the disk before
+      it, which waits for each file. Else the stamp comes last, which holds on
+      stores whose renames move file by file, too.
 
   Raises:
     FileExistsError: `path` is stamped already; what is stamped never changes.
@@ -68,20 +69,32 @@ def write(
   aside.mkdir()
   try:
     fill(aside)
-    stamp = manifests.text(Manifest(dict(facts), sums(aside, known)), key)
-    write_text(aside / MANIFEST, stamp)
-    if durable:
+    files = sums(aside, known)
+    if at_once:
+      _stamp(aside, facts, files, key)
       places.flush(aside)
     if path.exists():
       shutil.rmtree(path)
     os.rename(aside, path)
+    if not at_once:
+      aside = path  # without its stamp it is nothing but lost room
+      _stamp(path, facts, files, key)
   except BaseException:
-    # Never `path`: what others see is not taken away file by file.
     shutil.rmtree(aside, ignore_errors=True)
     raise
-  if durable:
+  if at_once:
     places.sync(path.parent)
   return path
+
+
+def _stamp(
+  path: pathlib.Path,
+  facts: Mapping[str, Any],
+  files: dict[str, Any],
+  key: Key | None,
+) -> None:
+  text = manifests.text(Manifest(dict(facts), files), key)
+  write_text(path / MANIFEST, text)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

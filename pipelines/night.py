@@ -107,12 +107,12 @@ def begun(
     return tuple(filter(None, (note["served"], scored)))
   served = versions.in_place(serving)
   before = (str(served),) if served else ()
-  narrow_ = bool(served) and exports.is_narrow(served)
+  narrow_ = bool(served) and narrow.is_narrow(served)
   narrow_ = narrow_ if weights is None else weights == "bfloat16"
   # What is no snapshot is refused, by its name, where the night is planned.
   if not narrow_ or not stamped.is_stamped(candidate):
     return (*before, candidate)
-  if exports.is_narrow(candidate):
+  if narrow.is_narrow(candidate):
     return (*before, candidate)
   copy = output / _NARROW
   shutil.rmtree(copy, ignore_errors=True)  # of a try that never began
@@ -227,7 +227,11 @@ def _promote(
     rows_of=f"of {task.source}",
   )
   version = exports.export(
-    candidate, night.serving, about=about, demands=task.demands()
+    candidate,
+    night.serving,
+    above=int(pathlib.Path(served[0]).name) if served else 0,
+    about=about,
+    demands=task.demands(),
   )
   versions.keep(night.serving, night.keep)
   return str(version)

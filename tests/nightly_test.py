@@ -243,7 +243,7 @@ def test_a_night_keeps_weights_as_those_that_are_served(publish, tmp_path):
     _night(found, day, tmp_path, output), candidate=candidate
   )
   assert night.run(tonight)["promoted"] == str(clicks / "2")
-  assert exports.is_narrow(clicks / "2")
+  assert narrow.is_narrow(clicks / "2")
   report = json.loads(exports.report(clicks / "2").read_text())
   assert report["snapshot"] == candidate
   assert report["warmup"]["rows"] == f"of {day}"

@@ -13,8 +13,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from ctr_codistill import bundles
 from ctr_codistill import loading
 from ctr_codistill import manifests
@@ -191,12 +189,6 @@ def is_same(version: str | os.PathLike, snapshot: str | os.PathLike) -> bool:
       {n: f for n, f in files.items() if not n.startswith(snapshots.EXTRA)}
     )
   return found[0] == found[1]
-
-
-def is_narrow(path: str | os.PathLike) -> bool:
-  """Tells whether a snapshot or version keeps its weights in bfloat16."""
-  kinds = bundles.declared(pathlib.Path(path))
-  return any(dtype == tf.bfloat16 for _, dtype in kinds)
 
 
 def report(version: str | os.PathLike) -> pathlib.Path:

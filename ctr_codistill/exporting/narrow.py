@@ -52,7 +52,7 @@ def write(
   """
   snapshot = pathlib.Path(snapshot)
   manifest = stamped.verified(snapshot, key)
-  if any(dtype == tf.bfloat16 for _, dtype in bundles.declared(snapshot)):
+  if is_narrow(snapshot):
     raise InputError(f"{snapshot} is bfloat16 already")
 
   def fill(path: pathlib.Path) -> None:
@@ -67,6 +67,12 @@ def write(
     bundles.write(path, list(weights), bundles.objects(snapshot))
 
   return stamped.write(target, fill, manifest.facts, key=key)
+
+
+def is_narrow(path: str | os.PathLike) -> bool:
+  """Tells whether a snapshot or version keeps its weights in bfloat16."""
+  kinds = bundles.declared(pathlib.Path(path))
+  return any(dtype == tf.bfloat16 for _, dtype in kinds)
 
 
 def _narrowed(weight: tf.Tensor) -> tf.Tensor:

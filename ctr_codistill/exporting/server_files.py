@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from ctr_codistill import locks
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
-from ctr_codistill.exporting import turns
 
 MODELS = "models.config"
 BATCHING = "batching.config"
@@ -123,7 +123,7 @@ def write_models(folder: str | os.PathLike, served: Served) -> pathlib.Path:
     InputError: as `check_models`.
   """
   path = pathlib.Path(folder) / MODELS
-  with turns.alone(path.parent):
+  with locks.alone(path.parent / locks.FILE):
     config = read_models(path)
     _update(_entry(path, config, served.name), served)
     stamped.write_text(path, text_format.MessageToString(config))

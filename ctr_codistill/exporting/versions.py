@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
+from ctr_codistill import locks
 from ctr_codistill import stamped
 from ctr_codistill.errors import InputError
-from ctr_codistill.exporting import turns
 from ctr_codistill.keys import Key
 
 HIGHEST = 2**63 - 1
@@ -135,7 +135,7 @@ def write(
   """
   root = pathlib.Path(root)
   new_number(root, version)  # before a directory is made of what is none
-  with turns.alone(root):
+  with locks.alone(root / locks.FILE):
     highest = max(numbers(root), default=0)
     if above is not None and highest != above:
       raise InputError(
@@ -148,7 +148,7 @@ def write(
       lambda path: fill(path, number),
       facts,
       key=key,
-      durable=True,
+      at_once=True,
     )
 
 
@@ -162,7 +162,7 @@ def keep(root: str | os.PathLike, count: int) -> None:
   Each goes by a rename, or a server that starts meanwhile could load half.
   """
   root = pathlib.Path(root)
-  with turns.alone(root):
+  with locks.alone(root / locks.FILE):
     for number in numbers(root)[:-count]:
       gone = root / f"{stamped.ASIDE}{number}-{uuid.uuid4().hex[:8]}"
       os.rename(root / str(number), gone)
