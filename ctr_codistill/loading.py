@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ctr_codistill import stamped
+from ctr_codistill import sums
 from ctr_codistill.manifests import Manifest
 from ctr_codistill.manifests import TornError
 from ctr_codistill.trust import graphs
@@ -51,7 +51,7 @@ def checked(
   """Returns the bytes of a graph that may be loaded; see `load`."""
   name = f"{where}/{graphs.FILE}" if where else graphs.FILE
   content = (path / name).read_bytes()
-  if stamped.sum_of(content) != manifest.files.get(name):
+  if sums.of_bytes(content) != manifest.files.get(name):
     raise TornError(f"{path}: {name} was altered while it was read")
   start = f"{where}/{ASSETS}/" if where else f"{ASSETS}/"
   graphs.check(

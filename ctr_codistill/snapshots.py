@@ -21,6 +21,7 @@ import tensorflow as tf
 from ctr_codistill import bundles
 from ctr_codistill import loading
 from ctr_codistill import stamped
+from ctr_codistill import sums
 from ctr_codistill.errors import InputError
 from ctr_codistill.keys import Key
 from ctr_codistill.manifests import Manifest
@@ -70,7 +71,7 @@ class Writer:
     _save(bare, {_IDS: signatures[_IDS]}, self._template / TEACHER)
     for name, source in extra.items():
       shutil.copyfile(source, self._template / EXTRA / name)
-    self._sums = stamped.sums(self._template)
+    self._sums = sums.of(self._template)
 
   def write(
     self,

@@ -8,13 +8,11 @@ is stamped before it is renamed.
 """
 
 import errno
-import hashlib
 import json
 import math
 import os
 import pathlib
 import shutil
-import stat
 import types
 import uuid
 from collections.abc import Callable
@@ -23,13 +21,13 @@ from typing import Any
 
 from ctr_codistill import manifests
 from ctr_codistill import places
+from ctr_codistill import sums
 from ctr_codistill.keys import Key
 from ctr_codistill.manifests import Manifest
 from ctr_codistill.manifests import TornError
 
 MANIFEST = manifests.FILE
 ASIDE = places.ASIDE
-_CHUNK = 1 << 20
 _LISTINGS = 20
 _TORN = "torn-"
 """What the name of a directory begins with that its owner put aside."""
@@ -52,7 +50,7 @@ def write(
       replaced, a stamped one is an error.
     fill: writes the content into the directory it is given.
     facts: what the manifest says of the content; JSON values.
-    known: `sums` of files that `fill` links; they are not read again.
+    known: `sums.of` files that `fill` links; they are not read again.
     key: signs the manifest.
     at_once: files and stamp appear by one rename, and are on the disk before
       it, which waits for each file. Else the stamp comes last, which holds on
@@ -69,7 +67,7 @@ def write(
   aside.mkdir()
   try:
     fill(aside)
-    files = sums(aside, known)
+    files = sums.of(aside, known)
     if at_once:
       _stamp(aside, facts, files, key)
       places.flush(aside)
@@ -130,16 +128,6 @@ def size(path: str | os.PathLike) -> int:
   return manifests.read(path, None).bytes
 
 
-def sums(
-  path: str | os.PathLike, known: Mapping[str, Any] = _NONE
-) -> dict[str, Any]:
-  """Returns by name size and sum of each file of `path`, `known` or read."""
-  return {
-    name: known[name] if name in known else _sum(file)
-    for name, file in _files(path).items()
-  }
-
-
 def verify(path: str | os.PathLike, key: Key | None = None) -> dict[str, Any]:
   """Reads every file of `path` and returns its facts if all sums hold.
 
@@ -182,7 +170,7 @@ def verified(
 
 
 def _verify(path: pathlib.Path, manifest: Manifest) -> None:
-  found = _files(path)
+  found = sums.files(path)
   found.pop(MANIFEST, None)
   for name, stamp in manifest.files.items():
     if name not in found:
@@ -193,7 +181,7 @@ def _verify(path: pathlib.Path, manifest: Manifest) -> None:
       raise TornError(
         f"{path}: {name} should be {stamp['bytes']} bytes, is {size}"
       )
-    if (now := _sum(file)) != stamp:
+    if (now := sums.of_file(file)) != stamp:
       raise TornError(f"{path}: {name} should be {stamp}, is {now}")
   if found:
     raise TornError(f"{path}: {min(found)} is there but not stamped")
@@ -265,42 +253,3 @@ def put_aside(path: str | os.PathLike) -> pathlib.Path:
   for older in path.parent.glob(_TORN + "*"):
     delete(older)
   return path.rename(path.parent / f"{_TORN}{path.name}")
-
-
-def sum_of(content: bytes) -> dict[str, Any]:
-  """Returns size and sum of what a file holds."""
-  return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-
-
-def _files(path: str | os.PathLike) -> dict[str, pathlib.Path]:
-  """Returns by name the files below `path`.
-
-  Raises:
-    TornError: there is something else, such as a link to what is not in it.
-  """
-  found = {}
-  for folder, folders, names in os.walk(path, onerror=_raise):
-    for name in sorted([*folders, *names]):
-      entry = pathlib.Path(folder, name)
-      mode = entry.lstat().st_mode
-      if stat.S_ISREG(mode):
-        found[str(entry.relative_to(path))] = entry
-      elif not stat.S_ISDIR(mode):
-        raise TornError(
-          f"{path}: {entry.relative_to(path)} should be a file, is a link or a "
-          "device"
-        )
-  return dict(sorted(found.items()))
-
-
-def _raise(error: OSError) -> None:
-  raise error
-
-
-def _sum(path: pathlib.Path) -> dict[str, Any]:
-  digest, size = hashlib.sha256(), 0
-  with path.open("rb") as file:
-    while chunk := file.read(_CHUNK):
-      digest.update(chunk)
-      size += len(chunk)
-  return {"sha256": digest.hexdigest(), "bytes": size}

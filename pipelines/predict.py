@@ -18,7 +18,7 @@ import os
 
 from absl import flags
 
-from ctr_codistill import places
+from ctr_codistill import globs
 from ctr_codistill.criteo import quarantine
 from ctr_codistill.criteo.raw import apart
 from ctr_codistill.criteo.raw import lines
@@ -143,7 +143,7 @@ def _directory(task: Task) -> dict[str, str]:
     kept = os.path.join(_OUTPUT.value, quarantine.FOLDER)
     print(f"{done.bad:,} bad lines left out, kept in {kept}")
   return {
-    name: os.path.join(places.escaped(folder), "*.parquet")
+    name: os.path.join(globs.escaped(folder), "*.parquet")
     for name, folder in done.runs.items()
   }
 

@@ -13,6 +13,7 @@ from ctr_codistill import graph_ops
 from ctr_codistill import manifests
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
+from ctr_codistill import sums
 from ctr_codistill.errors import InputError
 from ctr_codistill.exporting.exports import export
 from ctr_codistill.manifests import Manifest
@@ -115,7 +116,7 @@ SPOILED = {
 
 def _stamp_again(path):
   """Makes the manifest tell of what is in `path` now."""
-  files = stamped.sums(path)
+  files = sums.of(path)
   files.pop(stamped.MANIFEST)
   manifest = Manifest(stamped.facts(path), files)
   (path / stamped.MANIFEST).write_text(manifests.text(manifest, None))

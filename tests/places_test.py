@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import serve_ranges
 
+from ctr_codistill import globs
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 
@@ -58,7 +59,7 @@ def test_local_files_are_written_whole_or_not_at_all(tmp_path, full_disk):
 def test_local_paths_are_those_of_the_system(tmp_path):
   places.write_bytes(tmp_path / "a", b"1")
   places.rename(tmp_path / "a", tmp_path / "b")
-  assert places.find(f"{tmp_path}/*") == [str(tmp_path / "b")]
+  assert globs.find(f"{tmp_path}/*") == [str(tmp_path / "b")]
   assert places.is_file(tmp_path / "b")
   assert not places.is_file(tmp_path / "a")
   places.remove(tmp_path / "b")
@@ -72,8 +73,9 @@ def test_local_paths_need_no_tensorflow():
     [
       sys.executable,
       "-c",
-      "import sys; from ctr_codistill import places; places.check('/tmp/a');"
-      "places.find('/tmp/*'); print('tensorflow_io' in sys.modules)",
+      "import sys; from ctr_codistill import globs, places;"
+      "places.check('/tmp/a');"
+      "globs.find('/tmp/*'); print('tensorflow_io' in sys.modules)",
     ],
     cwd=ROOT,
     capture_output=True,

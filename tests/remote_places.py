@@ -8,6 +8,7 @@ import json
 
 from absl import flags
 
+from ctr_codistill import globs
 from ctr_codistill import places
 from pipelines import command
 
@@ -46,7 +47,7 @@ def found(base):
   """Finds files by patterns."""
   patterns = ("in/*.tsv", "in/[b].tsv", "in/x*", "none/*", "in/a.tsv")
   return [
-    [path.removeprefix(base) for path in places.find(f"{base}/{p}")]
+    [path.removeprefix(base) for path in globs.find(f"{base}/{p}")]
     for p in patterns
   ]
 

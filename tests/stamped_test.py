@@ -8,6 +8,7 @@ import pytest
 
 import ctr_codistill
 from ctr_codistill import stamped
+from ctr_codistill import sums
 from ctr_codistill.errors import InputError
 from ctr_codistill.manifests import TornError
 
@@ -62,7 +63,7 @@ def test_known_sums_are_taken_as_they_are(tmp_path):
   path = stamped.write(tmp_path / "5", _fill, {}, known)
   files = json.loads((path / "manifest.json").read_text())["files"]
   assert files["one"] == known["one"]
-  own = stamped.sums(path)
+  own = sums.of(path)
   assert sorted(files) == ["below/other", "one"]
   assert files["below/other"] == own["below/other"]
 
@@ -147,13 +148,13 @@ def test_a_directory_that_is_deleted_while_it_is_verified_is_torn(
 ):
   """Made up is the moment: when its first file is about to be read."""
   path = _write(tmp_path / "5")
-  read = stamped._sum
+  read = sums.of_file
 
   def read_late(file):
     stamped.delete(path)
     return read(file)
 
-  monkeypatch.setattr(stamped, "_sum", read_late)
+  monkeypatch.setattr(sums, "of_file", read_late)
   with pytest.raises(TornError, match="5 was deleted while it was read"):
     stamped.verify(path)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-from ctr_codistill import places
+from ctr_codistill import globs
 from ctr_codistill.criteo import parallel
 from ctr_codistill.criteo import parsing
 from ctr_codistill.criteo import records
@@ -202,12 +202,12 @@ def counted(
 def patterns(source: str | Input) -> list[str]:
   """Returns what matches the files of an input, as `lines.find` takes it."""
   if isinstance(source, RawInput):
-    return [places.escaped(path) for path in source.paths]
+    return [globs.escaped(path) for path in source.paths]
   if isinstance(source, ShardInput):
     source = os.fspath(source.shards.directory)
   if not is_shards(source):
     return [source]
-  return [os.path.join(places.escaped(source), "*")]
+  return [os.path.join(globs.escaped(source), "*")]
 
 
 def _check_labels(source: str, there: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from ctr_codistill import globs
 from ctr_codistill import places
 from ctr_codistill.errors import InputError
 from ctr_codistill.evaluation import predictions
@@ -38,7 +39,7 @@ def find(path: str | os.PathLike) -> list[str]:
   if not set("*?[") & set(path) or os.path.exists(path):
     return [path]
   try:
-    found = places.find(path)
+    found = globs.find(path)
   except OSError as error:
     raise InputError(str(error)) from None
   if not found:

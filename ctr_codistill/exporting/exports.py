@@ -18,6 +18,7 @@ from ctr_codistill import loading
 from ctr_codistill import manifests
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
+from ctr_codistill import sums
 from ctr_codistill.criteo import schema as schemas
 from ctr_codistill.criteo import vocabularies
 from ctr_codistill.criteo.schema import Schema
@@ -110,7 +111,7 @@ def export(
 
   def fill(path: pathlib.Path, number: int) -> None:
     versions.copy(snapshot, path, manifest.files)
-    if stamped.sums(path) != manifest.files:
+    if sums.of(path) != manifest.files:
       raise TornError(f"{snapshot} was altered while it was read")
     extra = path / snapshots.EXTRA
     warmup.write(extra / warmup.FILE, requests)

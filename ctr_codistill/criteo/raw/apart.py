@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from collections.abc import Sequence
 
+from ctr_codistill import globs
 from ctr_codistill import places
 from ctr_codistill.criteo.raw import lines
 from ctr_codistill.errors import InputError
@@ -31,7 +32,7 @@ def check(
   for pattern in patterns:
     found = [pattern]
     if not places.is_remote(pattern):
-      found = places.find(pattern)
+      found = globs.find(pattern)
     read = set(map(_real, found))
     holding = {os.path.dirname(path) for path in read}
     for path in files:
@@ -51,7 +52,7 @@ def check(
 
 def _matches(path: str, pattern: str) -> bool:
   """Tells whether `lines.find` would take `path`, if it were there."""
-  if not places.is_pattern(pattern) or lines.is_marked(path, pattern):
+  if not globs.is_pattern(pattern) or lines.is_marked(path, pattern):
     return False
   if places.is_remote(pattern):
     folder, _, name = pattern.rpartition("/")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from ctr_codistill import globs
 from ctr_codistill import places
 from ctr_codistill.criteo.raw import files
 from ctr_codistill.criteo.raw import parquet
@@ -70,12 +71,12 @@ def find(patterns: str | Sequence[str]) -> list[str]:
   found = []
   for pattern in patterns:
     try:
-      paths = places.find(pattern)
+      paths = globs.find(pattern)
     except OSError as error:
       raise InputError(f"input {error}") from None
     if not paths:
       raise InputError(f"input {pattern!r} matches no file")
-    found += _logs(paths, pattern) if places.is_pattern(pattern) else paths
+    found += _logs(paths, pattern) if globs.is_pattern(pattern) else paths
   for path in found:
     if os.path.isdir(path):
       raise InputError(f"input {path} should be a file, is a directory")
