@@ -74,6 +74,21 @@ def test_a_limit_that_nothing_was_held_against_does_not_hold(found, tmp_path):
   assert one.line == f"ok      slices.calibration_off: {said}"
 
 
+def test_a_slice_without_clicks_has_no_calibration_to_judge(tmp_path):
+  label = np.repeat([0, 1], 2000)
+  logit = 0.1 * np.random.RandomState(0).normal(size=(2, 4000))
+  cut = Slicing("clicked", values=("no", "yes"))
+  churn = Churn.of(
+    1 / (1 + np.exp(-logit)),
+    label=label,
+    codes={"clicked": label},
+    slices={"clicked": len(cut.names)},
+  )
+  found = facts.find(Comparison(("a", "b"), churn, churn.qualities, (cut,)))
+  (one,) = _judge(found, tmp_path, "[slices]\ncalibration_off = 9")
+  assert (one.holds, one.judged, one.worst.place) == (True, 1, "clicked = yes")
+
+
 def test_the_whole_is_counted(found, tmp_path):
   path = tmp_path / "limits.toml"
   path.write_text(

@@ -160,10 +160,12 @@ def _verdict(found: Found, limit: Limit, limits: Limits) -> Verdict:
   figures = list(_SECTIONS[limit.section](found, limit.measure, limits))
   if not figures:  # of slices alone
     most = max(one.examples for one in found.slices)
-    why = (
-      f"no slice has {limits.slice_examples:,} examples, the largest has"
-      f" {most:,}"
-    )
+    why = "it is defined in no slice, such as a calibration without clicks"
+    if most < limits.slice_examples:
+      why = (
+        f"no slice has {limits.slice_examples:,} examples, the largest has"
+        f" {most:,}"
+      )
     return Verdict(
       limit, limits.judge, None, 0, why=why, may_be_none=limits.may_be_none
     )
@@ -227,6 +229,8 @@ def _slices(found: Found, name: str, limits: Limits) -> Iterator[Figure]:
     if one.examples < limits.slice_examples:
       continue
     figure = _figure(one.measures[plain], one.column, one.name)
+    if math.isnan(figure.value):
+      continue  # of few clicks there may be none, and no calibration
     if limits.judge == verdict.BEYOND:
       figure = dataclasses.replace(figure, interval=one.sure[plain])
     yield figure if name == plain else _off(figure)
