@@ -15,6 +15,7 @@ from ctr_codistill.errors import InputError
 
 FILE = ".lock"
 """How the names of the files end that are locked."""
+_TRIES = 100
 _LOG = logging.getLogger(__name__)
 
 
@@ -53,7 +54,6 @@ def claimed(output: str | os.PathLike, file: str) -> Iterator[None]:
   folder = os.path.dirname(file) or os.curdir
   is_new = not os.path.isdir(folder)
   try:
-    os.makedirs(folder, exist_ok=True)
     held = _locked(output, file)
   except OSError as error:
     raise InputError(
@@ -73,8 +73,14 @@ def claimed(output: str | os.PathLike, file: str) -> Iterator[None]:
 
 def _locked(output: str | os.PathLike, file: str) -> int:
   """Returns the locked file, opened."""
-  while True:
-    opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+  for left in reversed(range(_TRIES)):
+    os.makedirs(os.path.dirname(file) or os.curdir, exist_ok=True)
+    try:
+      opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError:  # a job that just ended took its folder along
+      if left:
+        continue
+      raise
     try:
       fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -90,3 +96,4 @@ def _locked(output: str | os.PathLike, file: str) -> int:
     if os.fstat(opened).st_nlink:
       return opened
     os.close(opened)  # of a job that just ended
+  raise InputError(f"output {output} is in use: jobs come and go there")

@@ -37,7 +37,7 @@ from pipelines import provenance
 
 NOTE = "night.json"
 """What a night's directory says of it, and how it ended."""
-_NARROW = "candidate"  # in the night's directory
+_NARROW = "candidate-bfloat16"  # in the night's directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +103,8 @@ def begun(
   if (output / NOTE).exists():
     note = _read(output / NOTE)
     _check(output, note, "candidate", candidate)
+    if weights is not None:
+      _check(output, note, "weights", weights)
     scored = note.get("scored", candidate)  # older nights do not say it
     return tuple(filter(None, (note["served"], scored)))
   served = versions.in_place(serving)
@@ -115,8 +117,33 @@ def begun(
   if narrow.is_narrow(candidate):
     return (*before, candidate)
   copy = output / _NARROW
+  if copy.resolve() == pathlib.Path(candidate).resolve():
+    raise InputError(f"{candidate} should lie elsewhere, is made by each night")
   shutil.rmtree(copy, ignore_errors=True)  # of a try that never began
   return (*before, str(narrow.write(candidate, copy, key=key)))
+
+
+def ended(
+  output: pathlib.Path, candidate: str, source: str
+) -> Mapping[str, Any] | None:
+  """Returns what `night.json` says of a night that came to its end, or None.
+
+  Whatever became of its models since: they are not looked at.
+
+  Args:
+    output: directory of the night.
+    candidate: as its user names it.
+    source: the day.
+
+  Raises:
+    InputError: the output is the night of something else.
+  """
+  if not (output / NOTE).exists():
+    return None
+  note = _read(output / NOTE)
+  _check(output, note, "candidate", candidate)
+  _check(output, note, "input", source)
+  return note if "promoted" in note else None
 
 
 def run(
@@ -146,6 +173,7 @@ def run(
   _check(night.output, note, "input", task.source)
   if "promoted" in note:
     return note
+  _check_place(night)
   done = score(task, str(predictions))
   figures = quality_report.of(done.runs, night.slices, threads=threads)
   quality_report.write(figures, night.output / "quality")
@@ -157,7 +185,22 @@ def run(
   lines = [verdict.line for verdict in judged.verdicts] if judged else []
   note |= {"verdicts": lines, "promoted": promoted}
   stamped.write_json(night.output / NOTE, note)
+  if promoted:  # only now: what was served is asked for until the end is noted
+    versions.keep(night.serving, night.keep)
   return note
+
+
+def _check_place(night: Night) -> None:
+  """Refuses to go on where another model came into place meanwhile."""
+  *served, candidate = night.task.snapshots
+  place = versions.in_place(night.serving)
+  now = [str(place)] if place else []
+  if now != served and not (place and exports.is_same(place, candidate)):
+    raise InputError(
+      f"{night.serving} has {place or 'no version'} in place by now, this "
+      f"night compares with {served[0] if served else 'none'}: compare anew, "
+      "with another --output"
+    )
 
 
 def _begin(night: Night) -> dict[str, Any]:
@@ -165,6 +208,7 @@ def _begin(night: Night) -> dict[str, Any]:
   return {
     "candidate": night.named,
     "scored": scored,
+    "weights": "bfloat16" if narrow.is_narrow(scored) else "float32",
     "served": served[0] if served else None,
     "input": night.task.source,
   }
@@ -207,6 +251,7 @@ def _promote(
   Where it is in place already, of a night that was killed after its promotion
   or of the one before, that is it: to go back would else lead to itself.
   """
+  _check_place(night)
   *served, candidate = night.task.snapshots
   place = versions.in_place(night.serving)
   if place and exports.is_same(place, candidate):
@@ -233,5 +278,4 @@ def _promote(
     about=about,
     demands=task.demands(),
   )
-  versions.keep(night.serving, night.keep)
   return str(version)

@@ -15,6 +15,8 @@ to its end says how it ended.
 """
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -59,6 +61,11 @@ def main() -> int:
   """Runs the night and prints how it ended."""
   limits = gate.read(_GATE.value)
   output = pathlib.Path(_OUTPUT.value)
+  before = night.ended(output, _CANDIDATE.value, scoring_flags.source())
+  return _told(before or _tonight(output, limits), output)
+
+
+def _tonight(output: pathlib.Path, limits: gate.Limits) -> Mapping[str, Any]:
   snapshots = night.begun(
     output,
     _SERVING.value,
@@ -75,9 +82,12 @@ def main() -> int:
     scoring_flags.slices(),
     _CANDIDATE.value,
   )
-  ended = night.run(
+  return night.run(
     tonight, threads=scoring_flags.threads(), score=scoring_flags.scored
   )
+
+
+def _told(ended: Mapping[str, Any], output: pathlib.Path) -> int:
   print("\n".join(ended["verdicts"] or ["nothing was served before"]))
   print(f"promoted: {ended['promoted'] or 'no'}; {output / night.NOTE}")
   return 0 if ended["promoted"] else REFUSED

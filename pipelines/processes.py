@@ -88,11 +88,16 @@ class Run:
     events = Events(plan.workdir, say)
     fixed = here.cluster if here else None
     self._supervisors: list[Supervisor] = []
-    for group in self._groups:
-      charge = _charge(plan, group, fixed, steps[group], rule)
-      self._supervisors.append(Supervisor(charge, events))
     self._done: set[Supervisor] = set()
     self._grace = rule.grace
+    try:
+      for group in self._groups:
+        charge = _charge(plan, group, fixed, steps[group], rule)
+        self._supervisors.append(Supervisor(charge, events))
+    except BaseException:
+      for supervisor in self._supervisors:  # nobody else knows of them
+        supervisor.end("ended", "another group could not be started")
+      raise
 
   def is_done(self) -> bool:
     """Looks after all groups; tells whether all came to their ends.

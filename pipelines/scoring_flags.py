@@ -76,6 +76,16 @@ flags.adopt_module_key_flags(cache)
 flags.adopt_module_key_flags(demanded)
 
 
+def source() -> str:
+  """Returns the input: of prepared data elsewhere the copy on this machine.
+
+  Raises:
+    InputError: it is out of reach.
+  """
+  command.reach(_INPUT.value)
+  return cache.shards(_INPUT.value)
+
+
 def task(snapshots: Sequence[str], *, labelled: bool = False) -> Task:
   """Returns what the flags say shall be predicted by some snapshots.
 
@@ -87,7 +97,6 @@ def task(snapshots: Sequence[str], *, labelled: bool = False) -> Task:
     InputError: the input is out of reach, a layout that is none, a slice of no
       column, a snapshot that is remote or none.
   """
-  command.reach(_INPUT.value)
   for path in snapshots:
     _check_snapshot(path)
   for name in _SLICES.value:
@@ -95,7 +104,7 @@ def task(snapshots: Sequence[str], *, labelled: bool = False) -> Task:
       raise InputError(f"--slices should be of --columns, has {name!r}")
   return Task(
     snapshots=tuple(snapshots),
-    source=cache.shards(_INPUT.value),
+    source=source(),
     layout=layout_files.read(_LAYOUT.value) if _LAYOUT.value else None,
     kept=tuple(_COLUMNS.value),
     piece_bytes=_PIECE_BYTES.value,

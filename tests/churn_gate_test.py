@@ -74,6 +74,14 @@ def test_a_limit_that_nothing_was_held_against_does_not_hold(found, tmp_path):
   assert one.line == f"ok      slices.calibration_off: {said}"
 
 
+@pytest.mark.parametrize("examples", ["inf", "-1"])
+def test_examples_of_a_slice_are_a_number_of_them(tmp_path, examples):
+  path = tmp_path / "limits.toml"
+  path.write_text(f"[slices]\nexamples = {examples}\nlog_loss = 1")
+  with pytest.raises(InputError, match=f"slices.examples is {examples}"):
+    gate.read(path)
+
+
 def test_a_slice_without_clicks_has_no_calibration_to_judge(tmp_path):
   label = np.repeat([0, 1], 2000)
   logit = 0.1 * np.random.RandomState(0).normal(size=(2, 4000))

@@ -307,7 +307,8 @@ def test_marks_beside_logs_and_a_cut_line_do_not_end_a_job(
   (day / "a.tsv").write_bytes(b"\tx\tb\n" + _text(0, 60))
   done = parts.run(_task(day, snapshots), tmp_path / "cut")
   assert (done.rows, done.bad) == (ROWS, 1)
-  assert list(json.loads((tmp_path / "cut" / "job.json").read_text())["input"])
+  noted = json.loads((tmp_path / "cut" / "job.json").read_text())["input"]
+  assert list(noted) == [str(day / "a.tsv"), str(day / "b.tsv")]
   whole, cut = (
     [
       predictions.read(path).probability

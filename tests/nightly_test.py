@@ -222,6 +222,10 @@ def test_a_night_that_is_wrong_from_the_start_binds_nothing(publish, tmp_path):
   ended = night.run(tonight)
   assert ended["promoted"] == str(tmp_path / "clicks" / "1")
 
+  # Its end is told whatever became of its models.
+  assert night.ended(output, good, str(day)) == ended
+  assert night.ended(tmp_path / "none", good, str(day)) is None
+
   other = str(publish(tmp_path / "run", 2, seed=2))
   said = f"night of the candidate {good}, not of {other}; each night"
   with pytest.raises(InputError, match=said):
@@ -232,13 +236,32 @@ def test_a_night_that_is_wrong_from_the_start_binds_nothing(publish, tmp_path):
   assert night.run(tonight) == ended
 
 
+def test_a_night_whose_opponent_was_replaced_is_refused(publish, tmp_path):
+  day, clicks = _lines(tmp_path / "day.tsv", "1\t"), tmp_path / "clicks"
+  first, good, other = (
+    str(publish(tmp_path / "run", step, seed=step)) for step in (1, 2, 3)
+  )
+  exports.export(first, clicks)
+  found = night.begun(tmp_path / "night", str(clicks), good)
+  tonight = _night(found, day, tmp_path, tmp_path / "night")
+  exports.export(other, clicks)
+  said = rf"has {clicks}/2 in place by now, this night compares with {clicks}/1"
+  with pytest.raises(InputError, match=said):
+    night.run(tonight)
+  assert stamped.numbers(clicks) == [1, 2]
+
+
 def test_a_night_keeps_weights_as_those_that_are_served(publish, tmp_path):
   day, clicks = _lines(tmp_path / "day.tsv", "1\t"), tmp_path / "clicks"
   narrow.write(publish(tmp_path / "run", 1, seed=1), clicks / "1")
   candidate = str(publish(tmp_path / "run", 2, seed=2))
   output = tmp_path / "night"
   found = night.begun(output, str(clicks), candidate)
-  assert found == (str(clicks / "1"), str(output / "candidate"))
+  assert found == (str(clicks / "1"), str(output / "candidate-bfloat16"))
+  own = shutil.copytree(candidate, tmp_path / "x" / "candidate-bfloat16")
+  with pytest.raises(InputError, match="candidate-bfloat16 should lie elsewh"):
+    night.begun(tmp_path / "x", str(clicks), str(own))
+  assert stamped.verify(own)["step"] == 2
   tonight = dataclasses.replace(
     _night(found, day, tmp_path, output), candidate=candidate
   )
@@ -248,6 +271,8 @@ def test_a_night_keeps_weights_as_those_that_are_served(publish, tmp_path):
   assert report["snapshot"] == candidate
   assert report["warmup"]["rows"] == f"of {day}"
   assert night.begun(output, str(clicks), candidate) == found
+  with pytest.raises(InputError, match="of the weights bfloat16, not of float"):
+    night.begun(output, str(clicks), candidate, weights="float32")
   assert night.run(tonight)["promoted"] == str(clicks / "2")
   wide = night.begun(
     tmp_path / "wide", str(clicks), candidate, weights="float32"

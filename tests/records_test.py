@@ -198,6 +198,13 @@ def test_shards_whose_digest_was_not_noted_have_the_same(tmp_path):
 def test_a_digest_that_is_none_is_named(tmp_path):
   _write(tmp_path, 18)
   path = tmp_path / records.MANIFEST
-  path.write_text(re.sub('"digest": "..', '"digest": "xy', path.read_text()))
-  with pytest.raises(InputError, match=r"records.json is no manifest.*fromhex"):
-    records.open_shards(tmp_path, SCHEMA)
+  text = path.read_text()
+  for there, wrong, said in (
+    ("..", "xy", "fromhex"),
+    ("[0-9a-f]*", "ab", "digest should be of 16 bytes, is 'ab'"),
+  ):
+    path.write_text(re.sub(f'"digest": "{there}', f'"digest": "{wrong}', text))
+    with pytest.raises(
+      InputError, match=f"records.json is no manifest.*{said}"
+    ):
+      records.open_shards(tmp_path, SCHEMA)

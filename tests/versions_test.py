@@ -187,9 +187,7 @@ def test_what_was_compared_with_another_is_refused(tmp_path):
   assert _names(tmp_path) == ["1", "2"]
 
 
-def test_writers_take_turns_where_only_bytes_can_be_locked(
-  tmp_path, monkeypatch
-):
+def test_what_is_locked_is_open_for_writing(tmp_path, monkeypatch):
   """As over NFS, whose client makes a lock of bytes of each lock of a file."""
   monkeypatch.setattr(fcntl, "flock", fcntl.lockf)
   assert _write(tmp_path, "a").name == "1"

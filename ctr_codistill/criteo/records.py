@@ -44,7 +44,8 @@ class Shard:
   digest: str = ""
 
   def __post_init__(self) -> None:
-    bytes.fromhex(self.digest)
+    if len(bytes.fromhex(self.digest)) not in (0, 16):
+      raise ValueError(f"digest should be of 16 bytes, is {self.digest!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +207,9 @@ def digest(shards: Shards) -> str:
   """Returns a hash of all rows in their order, of the blocks' sums alone.
 
   Each worker asks for it when it starts: of terabytes the sums alone are
-  millions of reads, so what a shard's are was noted when it was written.
+  millions of reads, so what a shard's are was noted when it was written. Hence
+  it is of the shards that the manifest speaks of; whether a block is as it was
+  written is seen when it is read.
   """
   found = xxhash.xxh3_128()
   for path, shard in zip(shards._paths, shards.shards, strict=True):

@@ -66,10 +66,7 @@ def known(output: str, described: Mapping[str, Any]) -> list[Piece] | None:
   try:
     found, pieces = _read(output)
   except FileNotFoundError:
-    if any(_is_foreign(name) for name in names(output)):
-      raise InputError(
-        f"{output} should be new, empty or a job's directory, has other files"
-      ) from None
+    _refuse_foreign(output)
     return None
   except _DAMAGED as error:
     raise InputError(
@@ -88,23 +85,29 @@ def known(output: str, described: Mapping[str, Any]) -> list[Piece] | None:
 def clear(output: str, folders: Iterable[str]) -> None:
   """Deletes what the job before left, and no other files; its note last.
 
-  So whatever ends it, what is left is still that job's.
+  So whatever ends it, what is left is still that job's. Without a note nothing
+  is a job's.
 
   Args:
     output: the directory.
     folders: of the job that shall begin, where no older files may lie.
+
+  Raises:
+    InputError: there is no note, and there are other things.
   """
   former: Mapping[str, str] = {}
   try:
     former = runs(output, list(_read(output)[0]["snapshots"]))
-  except (FileNotFoundError, *_DAMAGED):
+  except FileNotFoundError:
+    _refuse_foreign(output)
+  except _DAMAGED:
     pass  # of a torn note only what lies in the way is known
   own = os.path.join(output, quarantine.FOLDER)
   for folder in {*folders, *former.values(), own}:
     for name in names(folder):
       if _PART.fullmatch(name):
         places.remove(os.path.join(folder, name))
-  for folder in former.values():
+  for folder in {*former.values(), own}:
     _remove_empty(folder)
   if FILE in names(output):
     places.remove(os.path.join(output, FILE))
@@ -126,9 +129,14 @@ def _read(output: str) -> tuple[dict[str, Any], list[Piece]]:
   return found, pieces
 
 
-def _is_foreign(name: str) -> bool:
-  """Tells whether a name is none of those that a killed job leaves."""
-  return name != locks.FILE and not name.startswith(places.ASIDE)
+def _refuse_foreign(output: str) -> None:
+  """Refuses what is none of that which a killed job leaves without a note."""
+  for name in names(output):
+    if name != locks.FILE and not name.startswith(places.ASIDE):
+      raise InputError(
+        f"{output} should be new, empty or a job's directory, has other files, "
+        f"such as {name}"
+      )
 
 
 def _difference(name: str, value: Any, found: Mapping[str, Any]) -> str:

@@ -162,7 +162,7 @@ def begin(
     count: counts the lines of raw files; not done where they are known.
 
   Raises:
-    InputError: as `jobs.known`.
+    InputError: as `jobs.known`; there is no row.
   """
   described = _described(plan)
   known = None if overwrite else jobs.known(plan.output, described)
@@ -170,6 +170,8 @@ def begin(
   if isinstance(source, RawInput):
     if known is None:
       cut = inputs.cut(source, plan.task.piece_bytes)
+      if not cut:
+        raise InputError(f"{plan.task.source} should have a row, has none")
       source = count(source, cut)
     else:
       source = dataclasses.replace(source, pieces=tuple(known))

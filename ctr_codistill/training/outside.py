@@ -64,10 +64,11 @@ def patience(training: Training) -> dict[str, Patience]:
   storage = Patience(training.storage_timeout, "training.storage_timeout")
   return {
     TRAINING: usual,
-    BUILDING: _longest(usual, start),
-    STORAGE: _longest(usual, storage),
+    BUILDING: longest(usual, start),
+    STORAGE: longest(usual, storage),
   }
 
 
-def _longest(*those: Patience) -> Patience:
+def longest(*those: Patience) -> Patience:
+  """Returns the one of most seconds, of equal ones the first."""
   return max(those, key=lambda one: one.seconds)

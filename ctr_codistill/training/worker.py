@@ -102,6 +102,9 @@ class Worker:
 
   def _train(self, start: int, waits: Waits) -> int:
     """Trains from step `start`; returns the step at which it ends or leaves."""
+    if self._experiment.reproducible:
+      # One that has its peers' snapshots waits in its first step for others.
+      self._wait_for_storage()
     self._opinions = self._parts.teaching.begin(start)
     self._publication = self._new_publication()
     _LOG.info("training from step %d to %d", start, self._stop)

@@ -163,7 +163,7 @@ class Supervisor:
     if ended:
       return self._with_silent(causes.first(ended), running, now)
     joined = [w for w in running if self._phase(w) not in _BEFORE]
-    late = [w for w in joined if self._silence(w, now) > self._limit(w)]
+    late = [w for w in joined if self._silence(w, now) > self._limit(w).seconds]
     if late:
       return self._silent(late, now)
     if now - self._started_at > self._charge.start_timeout:
@@ -181,11 +181,13 @@ class Supervisor:
   def _silence(self, worker: WorkerProcess, now: float) -> float:
     return now - self._heard[worker.index].at
 
-  def _limit(self, worker: WorkerProcess) -> float:
-    usual, phase = self._charge.rule.heartbeat_timeout, self._phase(worker)
+  def _limit(self, worker: WorkerProcess) -> Patience:
+    seconds = self._charge.rule.heartbeat_timeout
+    usual = Patience(seconds, "supervise.heartbeat_timeout")
+    phase = self._phase(worker)
     if phase == outside.TRAINING:
       return usual
-    return max(usual, self._charge.patience[phase].seconds)
+    return outside.longest(usual, self._charge.patience[phase])
 
   def _silent(self, late: Sequence[WorkerProcess], now: float) -> Cause:
     # All of a group wait for the one that stopped first.
@@ -193,7 +195,7 @@ class Supervisor:
     seconds = self._silence(worker, now)
     return Cause(
       f"{worker.name} gave no sign of life for {seconds:.0f} s "
-      f"(supervise.heartbeat_timeout); its log: {worker.log}",
+      f"({self._limit(worker).rule}); its log: {worker.log}",
       worker.index,
     )
 

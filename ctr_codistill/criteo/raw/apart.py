@@ -58,14 +58,26 @@ def _matches(path: str, pattern: str) -> bool:
     folder, _, name = pattern.rpartition("/")
     own, _, last = path.rpartition("/")
     return own == folder and fnmatch.fnmatchcase(last, name)
-  parts = os.path.abspath(pattern).split(os.sep)
+  parts = pattern.split(os.sep)
   plain = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-  own = os.path.join(_real(os.path.dirname(path)), os.path.basename(path))
-  root = os.path.realpath(os.sep.join(parts[:plain]) or os.sep)
-  names = os.path.relpath(own, root).split(os.sep)
-  return len(names) == len(parts) - plain and all(
+  top = os.sep if os.path.isabs(pattern) else os.curdir
+  root = os.path.abspath(os.sep.join(parts[:plain]) or top)
+  parts = [part for part in parts[plain:] if part]
+  # By its name, and by the one that no link has a part in.
+  real = os.path.join(_real(os.path.dirname(path)), os.path.basename(path))
+  return any(
+    _fits(os.path.relpath(own, base).split(os.sep), parts)
+    for own, base in (
+      (os.path.abspath(path), root),
+      (real, os.path.realpath(root)),
+    )
+  )
+
+
+def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
+  return len(names) == len(parts) and all(
     fnmatch.fnmatchcase(name, part) and (name[0] != "." or part[0] == ".")
-    for name, part in zip(names, parts[plain:])
+    for name, part in zip(names, parts)
   )
 
 

@@ -89,6 +89,8 @@ def read(path: str | os.PathLike) -> Limits:
       raise InputError(f"{path} should have of {known}, has {section!r}")
   slices = value.get("slices", {})
   examples = _number(slices.pop("examples", 1), f"{path}: slices.examples")
+  if not 0 <= examples < math.inf:
+    raise InputError(f"{path}: slices.examples is {examples:g}")
   may_be_none = slices.pop("may_be_none", False)
   if not isinstance(may_be_none, bool):
     raise InputError(
