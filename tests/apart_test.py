@@ -50,6 +50,23 @@ def test_a_file_that_the_input_would_match_is_refused(day):
     )
 
 
+def test_a_link_that_a_pattern_finds_is_no_way_out(tmp_path):
+  (tmp_path / "elsewhere").mkdir()
+  (tmp_path / "logs").mkdir()
+  (tmp_path / "logs" / "day").symlink_to(tmp_path / "elsewhere")
+  pattern, path = tmp_path / "logs" / "*" / "*", tmp_path / "logs" / "day" / "p"
+  _says("the input '.*' would match it", pattern, [path])
+
+
+def test_the_working_directory_is_no_part_of_a_pattern(tmp_path, monkeypatch):
+  odd = tmp_path / "x[1]"
+  (odd / "day").mkdir(parents=True)
+  monkeypatch.chdir(odd)
+  _says("would match it", "day/*", ["day/p.parquet"])
+  _says("would match it", "day/*", [odd / "day" / "p.parquet"])
+  apart.check(["day/*"], ["p.parquet"])
+
+
 def test_what_the_input_would_not_read_may_lie_beside_it(day):
   for pattern, path in [
     (day / "a.tsv", day / "new.parquet"),

@@ -1,3 +1,4 @@
+import launching
 import pytest
 
 from ctr_codistill import config
@@ -60,3 +61,15 @@ def test_a_run_that_cannot_be_started_does_not_end_the_others(planned):
   )
   assert "batch_size=999" in why["first"]
   assert "batch_size=888" in why["second"]
+
+
+def test_a_run_that_is_half_started_leaves_nothing_running(prepared, tmp_path):
+  flags = {"groups": 2, "training": {"batch_size": 10}}
+  workdir = tmp_path / "run"
+  plan = Plan("", config.from_dict(flags), prepared, workdir)
+  processes.check(plan.experiment, prepared, workdir)
+  (workdir / "group-1" / "worker-0.log").mkdir(parents=True)
+  with pytest.raises(InputError, match=r"group 1: .*group-1"):
+    processes.Run(plan, Display(), Supervise(restarts=0))
+  assert launching.happened(workdir, "started", group=0)
+  assert not launching.workers(workdir)
