@@ -12,6 +12,7 @@ import tensorflow as tf
 from ctr_codistill import config
 from ctr_codistill import snapshots
 from ctr_codistill import stamped
+from ctr_codistill import sums
 from ctr_codistill.codistill import exchange
 from ctr_codistill.codistill.teacher import Teacher
 from ctr_codistill.errors import InputError
@@ -226,18 +227,18 @@ def test_an_error_of_the_device_is_not_held_against_a_snapshot(
   """Made up is the error, which no disk here gives."""
   for step in (10, 20):
     publish(tmp_path, step, seed=step)
-  teacher, read = Teacher({1: tmp_path}), stamped._sum
+  teacher, read = Teacher({1: tmp_path}), sums.of_file
 
   def fail(path):
     raise OSError(errno.EIO, "Input/output error", str(path))
 
   for _ in range(2):
-    monkeypatch.setattr(stamped, "_sum", fail)
+    monkeypatch.setattr(sums, "of_file", fail)
     teacher.look()
     teacher.wait()
     assert teacher.newer() == [-1]
   assert caplog.text.count("the exchange cannot be read") == 1
-  monkeypatch.setattr(stamped, "_sum", read)
+  monkeypatch.setattr(sums, "of_file", read)
   teacher.look()
   teacher.wait()
   assert teacher.newer() == [20]
