@@ -68,6 +68,12 @@ class Night:
     """The candidate as its user named it."""
     return self.candidate or self.task.snapshots[-1]
 
+  @property
+  def before(self) -> int:
+    """The number of the version that was served when it began; 0 for none."""
+    *served, _ = self.task.snapshots
+    return int(pathlib.Path(served[0]).name) if served else 0
+
   def __post_init__(self) -> None:
     # Before a day is scored that could not be judged.
     there = limitable.expected(has_slices=bool(self.slices))
@@ -194,8 +200,8 @@ def _check_place(night: Night) -> None:
   """Refuses to go on where another model came into place meanwhile."""
   *served, candidate = night.task.snapshots
   place = versions.in_place(night.serving)
-  now = [str(place)] if place else []
-  if now != served and not (place and exports.is_same(place, candidate)):
+  now = int(place.name) if place else 0
+  if now != night.before and not (place and exports.is_same(place, candidate)):
     raise InputError(
       f"{night.serving} has {place or 'no version'} in place by now, this "
       f"night compares with {served[0] if served else 'none'}: compare anew, "
@@ -274,7 +280,7 @@ def _promote(
   version = exports.export(
     candidate,
     night.serving,
-    above=int(pathlib.Path(served[0]).name) if served else 0,
+    above=night.before,
     about=about,
     demands=task.demands(),
   )

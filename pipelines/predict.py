@@ -97,14 +97,7 @@ def _one_file(task: Task) -> dict[str, str]:
     )
   apart.check(inputs.patterns(task.source), [_OUTPUT.value])
   predictor = predict.Predictor(Snapshot(task.snapshots[0], task.demands()))
-  source = inputs.look(
-    task.source,
-    [predictor.schema],
-    layout=task.layout,
-    kept=task.kept,
-    sliced=task.sliced,
-    labelled=task.labelled,
-  )
+  source = task.look()
   with Bars() as bars:
     if isinstance(source, RawInput):
       source = inputs.counted(

@@ -82,6 +82,21 @@ class Task:
     """
     return Demands(keys.read(self.key_file), self.allowed_ops)
 
+  def look(self) -> Input:
+    """Returns the input; raw files are not cut into pieces yet.
+
+    Raises:
+      InputError: as `inputs.look`; a snapshot's directory is none.
+    """
+    return inputs.look(
+      self.source,
+      [predict.schema_of(path) for path in self.snapshots],
+      layout=self.layout,
+      kept=self.kept,
+      sliced=self.sliced,
+      labelled=self.labelled,
+    )
+
   def predictors(self) -> list[Predictor]:
     """Loads the snapshots."""
     demands = self.demands()
@@ -133,15 +148,7 @@ def find(task: Task, output: str) -> Plan:
   """
   for path in task.snapshots:
     stamped.facts(path)  # what is no snapshot is told first
-  source = inputs.look(
-    task.source,
-    [predict.schema_of(path) for path in task.snapshots],
-    layout=task.layout,
-    kept=task.kept,
-    sliced=task.sliced,
-    labelled=task.labelled,
-  )
-  plan = Plan(task, output, jobs.runs(output, task.snapshots), source)
+  plan = Plan(task, output, jobs.runs(output, task.snapshots), task.look())
   bad = jobs.bad_lines(output, 0)
   apart.check(
     inputs.patterns(task.source),
