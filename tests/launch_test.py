@@ -211,8 +211,8 @@ def test_ctrl_c_leaves_a_checkpoint_at_which_the_run_goes_on(data, tmp_path):
 
 
 def test_a_store_that_takes_long_at_the_end_costs_no_start(data, tmp_path):
-  # The fifth try comes after 1 + 2 + 4 + 8 s of pauses: three times as long as
-  # a worker may be silent elsewhere.
+  # The last try comes after 1 + 2 + 4 + 8 + 16 s of pauses: three times as long
+  # as a worker may be silent elsewhere.
   workdir, store = tmp_path / "run", tmp_path / "store"
   store.mkdir()
   workdir.mkdir()
@@ -222,13 +222,13 @@ def test_a_store_that_takes_long_at_the_end_costs_no_start(data, tmp_path):
     *(f"--data={data}", f"--workdir={workdir}", "--groups=1", "--workers=2"),
     *launching.TINY,
     *("--training.epochs=1000", "--training.max_steps=1000"),
-    *("--exchange.every_steps=5000", "--supervise.heartbeat_timeout=5"),
-    "--training.collective_timeout=5",
+    *("--exchange.every_steps=5000", "--supervise.heartbeat_timeout=10"),
+    "--training.collective_timeout=10",
   )
   log = workdir / "group-0" / "worker-0.log"
   launching.wait_for(lambda: "training from" in said(log), process)
   store.rename(tmp_path / "away")
-  launching.wait_for(lambda: "try 4 of 6" in said(log), process)
+  launching.wait_for(lambda: "try 5 of 6" in said(log), process)
   (tmp_path / "away").rename(store)
   launching.ended(process)
   assert stamped.numbers(store / "group-0") == [1000]
